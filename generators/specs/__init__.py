@@ -1,0 +1,1 @@
+"""One file per generator: its `SPEC` and its `Params`. No torch; siblings are independent."""

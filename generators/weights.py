@@ -1,0 +1,73 @@
+"""A folder of weights: its manifest, its hash. No torch: reading tensors is the library's own
+business.
+
+Weights lie in the folders that diffusers and transformers write themselves (safetensors and
+configs), so that their own `from_pretrained` loads them. Beside them we keep one small
+`atelier.json` that says what the folder is; a folder without one (any model from a hub) works too
+and takes the spec's defaults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MANIFEST_NAME = "atelier.json"
+STARTER = Path(__file__).parent / "starter"
+
+
+class WeightsManifest(BaseModel):
+    """What `atelier.json` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generator: str
+    summary: dict[str, str] = {}  # language -> sentence
+    licence: str = ""
+    defaults: dict[str, Any] = {}  # params that suit these weights
+    limits: dict[str, Any] = {}  # facts the model must respect, e.g. {"max_pixels": 4096}
+    figures: dict[str, float | str] = {}  # measured on held-out examples
+
+
+class WeightsError(ValueError):
+    """The folder is not what it should be; the message says what to do."""
+
+
+def read_manifest(folder: Path) -> WeightsManifest | None:
+    """The folder's manifest, or None where it has none. Raises WeightsError where it is broken."""
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return None
+    try:
+        return WeightsManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise WeightsError(f"{path} is not a valid weights manifest: {error}") from error
+
+
+def write_manifest(folder: Path, manifest: WeightsManifest) -> None:
+    """Write `atelier.json` into the folder (made if missing)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = manifest.model_dump_json(indent=2, exclude_defaults=True)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over every file that decides what comes out, by relative name and content: 16 hex
+    digits.
+
+    Model cards, notices and sample sheets are left out, so that a better text does not change a
+    receipt.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in {".safetensors", ".json", ".txt", ".model"} or not path.is_file():
+            continue
+        if path.name == MANIFEST_NAME or path.name.startswith("NOTICE"):
+            continue
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
