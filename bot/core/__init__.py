@@ -1,0 +1,1 @@
+"""Pure values and ports of the gateway: no library of a platform, no SQL, nothing that waits."""

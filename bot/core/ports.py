@@ -1,0 +1,228 @@
+"""The small doors between the gateway's rooms. Each says what an implementer must not do.
+
+`Handle` and `Platform` stand between chat and the core; `UnitOfWork` between the services and the
+store. Every port has an in-memory twin that ships (`bot.store.memory`) and that tests use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from bot.core.chat import Invocation, Origin, Reply, Update
+from bot.core.domain import (
+    Artifact,
+    Delivery,
+    DeliveryState,
+    Job,
+    JobState,
+    LedgerEntry,
+    Member,
+    Usage,
+)
+
+Handle = Callable[[Invocation], Awaitable[Reply]]
+"""What the router offers to platforms. Never raises for what a member did wrong: that is a Reply
+with `error` set. When it returns, everything the Reply promises is committed."""
+
+Clock = Callable[[], datetime]
+"""Now, as an aware UTC datetime; tests pass their own."""
+
+
+class Platform(Protocol):
+    """A place where people meet.
+
+    An implementer must not import commands or the store, must not keep a job's state of its own,
+    and must escape everything it shows.
+    """
+
+    name: str
+
+    async def run(self, handle: Handle) -> None:
+        """Serve until cancelled. Trouble with the platform must not end the studio: reconnect, or
+        log what is wrong and return (a revoked token)."""
+        ...
+
+    async def update(self, delivery: Delivery, update: Update) -> None:
+        """Show progress where the answer will be. Best effort: throttled as the platform demands,
+        dropped when busy, never raising."""
+        ...
+
+    async def deliver(self, delivery: Delivery, reply: Reply) -> str:
+        """Show the final answer; returns the platform's message id. Editing a known message is
+        repeatable. Raises DeliveryRetry or DeliveryGone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveJobs:
+    """How many live jobs a member has in a community."""
+
+    waiting: int  # queued
+    running: int  # sent or running
+
+
+class AccountStore(Protocol):
+    async def resolve(self, origin: Origin, *, now: datetime) -> Member:
+        """The member behind an invocation; account, identity, community and membership are made
+        on first sight, and role, names and language are kept up to date."""
+        ...
+
+
+class JobStore(Protocol):
+    async def add(self, job: Job, delivery: Delivery) -> bool:
+        """Insert both, or return False where a job with this origin_key exists already."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None: ...
+
+    async def get_many(self, job_ids: Sequence[str]) -> list[Job]: ...
+
+    async def by_origin_key(self, origin_key: str) -> Job | None: ...
+
+    async def active(self, account_id: str, community_id: str) -> ActiveJobs: ...
+
+    async def last_finish_tag(self, account_id: str, community_id: str) -> float | None:
+        """The largest finish_tag among the member's live (queued, sent, running) jobs."""
+        ...
+
+    async def fair_head(self, limit: int, *, skip: Sequence[tuple[str, str]] = ()) -> list[Job]:
+        """The first queued jobs by (start_tag, created_at, id), without those of the skipped
+        (account_id, community_id) pairs. Must cost the same at 100,000 queued jobs as at 10."""
+        ...
+
+    async def waiting_before(self, job: Job) -> int:
+        """How many queued jobs come before this one in the fair order."""
+        ...
+
+    async def queued_count(self) -> int: ...
+
+    async def in_flight(self) -> list[Job]:
+        """All jobs that are sent or running."""
+        ...
+
+    async def live_of(self, account_id: str, community_id: str | None = None) -> list[Job]:
+        """A member's (or an account's) queued, sent and running jobs, oldest first."""
+        ...
+
+    async def move(
+        self,
+        job_id: str,
+        to: JobState,
+        *,
+        only_from: Sequence[JobState],
+        values: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Compare and set: change state (and the given Job fields) only from these states.
+        Returns whether it did; this is what makes completion idempotent."""
+        ...
+
+    async def set_strikes(self, job_id: str, strikes: int) -> None: ...
+
+    async def set_favorite(self, job_id: str, favorite: bool) -> None: ...
+
+    async def history(
+        self,
+        account_id: str,
+        community_ids: Sequence[str] | None,
+        *,
+        limit: int,
+        before: tuple[datetime, str] | None = None,
+        favorites: bool = False,
+        search: str = "",
+    ) -> list[Job]:
+        """An account's ended jobs, newest first, page by page (`before` = last seen)."""
+        ...
+
+    async def erase(self, job_id: str) -> list[Artifact]:
+        """Erase a job's content (params, error, artifacts) and hide it; the ledger keeps its id.
+        Returns the artifacts whose bytes may now be forgotten."""
+        ...
+
+    async def recent_gpu_ms_per_item(self, model: str, *, limit: int = 50) -> list[float]:
+        """Measured cost per item of the latest done jobs of a model, newest first."""
+        ...
+
+    async def recent_finish_times(self, *, limit: int = 50) -> list[datetime]:
+        """When the latest jobs ended, newest first; queue ETA is read from this."""
+        ...
+
+
+class ArtifactRows(Protocol):
+    async def add(self, artifacts: Sequence[Artifact]) -> None: ...
+
+    async def get(self, artifact_id: str) -> Artifact | None: ...
+
+    async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[Artifact, ...]]: ...
+
+
+class DeliveryStore(Protocol):
+    async def get(self, job_id: str) -> Delivery | None: ...
+
+    async def due(self, now: datetime, *, limit: int) -> list[Delivery]:
+        """Deliveries that are pending or sending and whose next attempt is due, oldest first."""
+        ...
+
+    async def move(
+        self,
+        job_id: str,
+        to: DeliveryState,
+        *,
+        only_from: Sequence[DeliveryState],
+        values: Mapping[str, Any] | None = None,
+    ) -> bool: ...
+
+    async def set_address(self, job_id: str, address: Mapping[str, Any]) -> None:
+        """Record where the waiting message is, once the platform knows."""
+        ...
+
+
+class Ledger(Protocol):
+    async def post(self, entry: LedgerEntry) -> bool:
+        """Append, or return False where this event was posted already."""
+        ...
+
+    async def usage(self, account_id: str, community_id: str, *, since: datetime) -> Usage: ...
+
+    async def of_job(self, job_id: str) -> list[LedgerEntry]: ...
+
+
+class SettingStore(Protocol):
+    """Small JSON values per community; the empty community id is the whole studio."""
+
+    async def get(self, community_id: str, key: str) -> Any | None: ...
+
+    async def put(self, community_id: str, key: str, value: Any, *, by: str) -> None:
+        """Store and write the audit log in the same transaction."""
+        ...
+
+
+class UnitOfWork(AbstractAsyncContextManager["UnitOfWork"], Protocol):
+    """One transaction. Leaving without `commit` rolls back. Not shared between tasks."""
+
+    accounts: AccountStore
+    jobs: JobStore
+    artifacts: ArtifactRows
+    deliveries: DeliveryStore
+    ledger: Ledger
+    settings: SettingStore
+
+    async def virtual_time(self) -> float:
+        """Start tag of the job dispatched last: where newcomers enter the fair order."""
+        ...
+
+    async def advance_virtual_time(self, to: float) -> None:
+        """Move it forward (never back)."""
+        ...
+
+    async def commit(self) -> None: ...
+
+
+class UnitOfWorkFactory(Protocol):
+    """Begins transactions. `write=False` may read a slightly older state and never waits for a
+    writer; calling a changing method in it is an error."""
+
+    def __call__(self, *, write: bool = True) -> UnitOfWork: ...
