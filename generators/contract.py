@@ -52,6 +52,7 @@ class GeneratorSpec:
     max_batch: int
     first_estimate_gpu_ms: int
     max_count: int = 4
+    needs_weights: bool = True
 
     def compat_key(self, model: str, params: Params) -> str:
         """Requests with equal keys may share a batch; short, and stable across processes."""
@@ -124,11 +125,15 @@ class Generated:
 class Model(Protocol):
     """The torch side of a generator, made by `generators.models.<name>.Model.load(...)`."""
 
-    def generate(self, requests: Sequence[GenerateRequest], on_step: OnStep) -> list[Generated]:
-        """Run one batch of compatible requests; one `Generated` per request, in order.
+    def generate(
+        self, requests: Sequence[GenerateRequest], on_step: OnStep
+    ) -> list[Generated | BadRequest]:
+        """Run one batch of compatible requests; one answer per request, in order.
 
         The same seed gives the same result whatever else is in the batch: noise is drawn per item
-        from its own seeded generator. Raises `Cancelled` (from `on_step`) and `BadRequest`.
+        from its own seeded generator. A request that cannot be served gets its `BadRequest` in
+        its place, so that it does not spoil the batch for strangers. Raises `Cancelled` (from
+        `on_step`).
         """
         ...
 

@@ -26,4 +26,5 @@ SPEC = GeneratorSpec(
     max_batch=16,
     first_estimate_gpu_ms=20,
     max_count=1,
+    needs_weights=False,
 )
