@@ -1,0 +1,1 @@
+"""Telegram: the settings are here; the platform itself joins as `platform.py` in its own change."""
