@@ -122,7 +122,12 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where a job's answer must go: the outbox row. One per job."""
+    """Where a job's answer must go: the outbox row. One per job.
+
+    `attempts` counts the tries that failed (it sets the back-off); `unknown_outcomes` the sends of
+    which nobody knows whether they arrived: after the first the answer is sent once more, after
+    the second never again.
+    """
 
     job_id: str
     account_id: str
@@ -131,6 +136,7 @@ class Delivery:
     private: bool
     state: DeliveryState
     attempts: int = 0
+    unknown_outcomes: int = 0
     next_attempt_at: datetime | None = None
     message_id: str | None = None
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bot.core.chat import Invocation, Origin, Reply, Update
 from bot.core.domain import (
@@ -57,6 +57,18 @@ class Platform(Protocol):
         ...
 
 
+@runtime_checkable
+class SendsOnce(Protocol):
+    """A platform that cannot always edit has this too. Without it, every `deliver` may be repeated
+    and shows the answer once all the same (it edits a known message, or carries a nonce)."""
+
+    def repeatable(self, delivery: Delivery, reply: Reply) -> bool:
+        """Whether delivering this reply twice would still show it once. Where it is False, that a
+        send has begun is recorded first (`DeliveryState.SENDING`), so that a crash repeats it at
+        most once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ActiveJobs:
     """How many live jobs a member has in a community."""
@@ -86,7 +98,9 @@ class JobStore(Protocol):
     async def active(self, account_id: str, community_id: str) -> ActiveJobs: ...
 
     async def last_finish_tag(self, account_id: str, community_id: str) -> float | None:
-        """The largest finish_tag among the member's live (queued, sent, running) jobs."""
+        """The largest finish_tag among the member's jobs in a community, those that ended
+        included and cancelled ones left out. Forgetting it when a job ends would starve others:
+        whoever asks for one job at a time would always enter at the virtual time."""
         ...
 
     async def fair_head(self, limit: int, *, skip: Sequence[tuple[str, str]] = ()) -> list[Job]:
