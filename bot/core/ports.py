@@ -77,10 +77,29 @@ class ActiveJobs:
     running: int  # sent or running
 
 
+class Conflict(Exception):
+    """The transaction lost a race or a deadlock and was rolled back: nothing happened, and running
+    it again is right. Raised when leaving a unit of work; `services.transactions` repeats."""
+
+
 class AccountStore(Protocol):
     async def resolve(self, origin: Origin, *, now: datetime) -> Member:
         """The member behind an invocation; account, identity, community and membership are made
-        on first sight, and role, names and language are kept up to date."""
+        on first sight, and role, names and language are kept up to date. The member stays locked
+        until the transaction ends, so that two gateways cannot admit past a limit."""
+        ...
+
+    async def find(self, origin: Origin) -> Member | None:
+        """The member behind an invocation as a reader sees it: role, platform roles and language
+        are the invocation's; None before the member's first job."""
+        ...
+
+    async def member(self, account_id: str, community_id: str) -> Member | None:
+        """The member as last seen: what the dispatcher reads `active_jobs` limits for."""
+        ...
+
+    async def lock_community(self, community_id: str) -> None:
+        """Hold the community until the transaction ends, so that its own limit holds too."""
         ...
 
 
@@ -208,6 +227,12 @@ class SettingStore(Protocol):
     """Small JSON values per community; the empty community id is the whole studio."""
 
     async def get(self, community_id: str, key: str) -> Any | None: ...
+
+    async def get_many(
+        self, community_ids: Sequence[str], keys: Sequence[str]
+    ) -> dict[tuple[str, str], Any]:
+        """The values there are, by (community id, key)."""
+        ...
 
     async def put(self, community_id: str, key: str, value: Any, *, by: str) -> None:
         """Store and write the audit log in the same transaction."""
