@@ -63,6 +63,17 @@ class EngineResult(Message):
     error_kind: Literal["bad_request", "crashed", "internal"] | None = None
 
 
+def struck_out(job_id: str, strikes: int) -> EngineResult:
+    """The result of a job that has taken its worker down too often."""
+    times = {1: "once", 2: "twice", 3: "three times"}.get(strikes, f"{strikes} times")
+    return EngineResult(
+        job_id=job_id,
+        state="failed",
+        error=f"This request stopped the worker {times}, so it was given up.",
+        error_kind="crashed",
+    )
+
+
 class Started(Message):
     """A worker began to run the job."""
 

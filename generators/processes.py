@@ -1,0 +1,96 @@
+"""Child processes on a private socket: how they start and how they end. No torch.
+
+A worker is a chain: gateway, supervisor, model child. Each link is a socket pair that nobody else
+can open; the child learns its end's number from `--fd`. When a parent dies, by whatever signal, the
+socket ends and (on Linux) the kernel signals the child as well, so nothing is left behind that
+holds a GPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ProcessHandle(Protocol):
+    """What we need of a running child, be it a process or (in tests) a task."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def module_command(module: str) -> list[str]:
+    """How to run a module, by its name or by the path of its file (`*.py`)."""
+    if module.endswith(".py"):
+        return [sys.executable, str(Path(module).resolve())]
+    return [sys.executable, "-m", module]
+
+
+async def start(
+    command: Sequence[str], end: socket.socket, environment: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    """Start the command with `--fd N`, N being the inherited socket; our copy of it is closed.
+
+    Its own session keeps Ctrl-C on a terminal from reaching it: its parent ends it, in order. What
+    it prints goes to our stderr, since stdout may be somebody's data.
+    """
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            "--fd",
+            str(end.fileno()),
+            pass_fds=(end.fileno(),),
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=2,
+            start_new_session=True,
+        )
+    finally:
+        end.close()
+
+
+async def stop(process: ProcessHandle, *, grace_s: float) -> int:
+    """Ask the process to end, insist after `grace_s`; returns its exit status."""
+    if process.returncode is None:
+        process.terminate()
+        return await ended(process, grace_s=grace_s)
+    return process.returncode
+
+
+async def ended(process: ProcessHandle, *, grace_s: float) -> int:
+    """Wait for a process that is about to end; kill it after `grace_s`. Returns its exit status."""
+    try:
+        return await asyncio.wait_for(process.wait(), grace_s)
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+def end_with_parent(with_signal: signal.Signals) -> None:
+    """Have the kernel send us this signal when the thread that started us is gone (Linux only;
+    elsewhere the end of the socket must do)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+
+
+def environment_without(prefix: str) -> dict[str, str]:
+    """Our environment but for names with this prefix: a child gets its settings, no secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefix)}

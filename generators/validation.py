@@ -1,0 +1,37 @@
+"""What a request must be, said in words: used by the supervisor, the model child and `python -m
+generators`. No torch. Nobody downstream of the gateway trusts that it checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from generators import catalog
+from generators.contract import MAX_SEED, BadRequest, Params
+
+
+def checked_params(generator: str, raw: Mapping[str, Any], *, seed: int, count: int) -> Params:
+    """The params of a request, typed. Raises BadRequest with a sentence."""
+    try:
+        spec = catalog.spec(generator)
+    except catalog.UnknownGenerator as error:
+        raise BadRequest(f"{str(error).capitalize()}.") from error
+    if not 0 <= seed <= MAX_SEED:
+        raise BadRequest(f"The seed must lie between 0 and {MAX_SEED}; {seed} was asked for.")
+    if not 1 <= count <= spec.max_count:
+        raise BadRequest(f"The count must lie between 1 and {spec.max_count}, not {count}.")
+    try:
+        return spec.params.model_validate(dict(raw))
+    except ValidationError as error:
+        raise BadRequest(sentence(error)) from error
+
+
+def sentence(error: ValidationError) -> str:
+    """The first things that are wrong, as one line for a person."""
+    parts = []
+    for problem in error.errors(include_url=False)[:3]:
+        where = ".".join(str(part) for part in problem["loc"]) or "request"
+        parts.append(f"{where}: {problem['msg']}")
+    return "; ".join(parts) + "."
