@@ -10,7 +10,7 @@ import difflib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -216,3 +216,12 @@ def _explain(error: ValidationError) -> str:
         what = PLAIN_WORDS.get(problem["type"], problem["msg"])
         lines.append(f"{name}: {what}{given}.{meaning}")
     return "\n".join(lines)
+
+
+def with_bind(settings: Settings, bind: str) -> Settings:
+    """The same settings with another web address, from the command line. Raises SettingsError."""
+    try:
+        studio = StudioSettings(**settings.studio.model_dump() | {"web_bind": bind})
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    return replace(settings, studio=studio)

@@ -68,7 +68,6 @@ class _Attached:
 async def listening(data_dir: Path) -> AsyncIterator[Spawn]:
     """Listen for workers; yields what `LocalEngine(spawn=...)` needs. Raises AttachError."""
     path = _socket_path(data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.setblocking(False)
@@ -125,6 +124,7 @@ def _serve(end: socket.socket, settings: GeneratorSettings) -> None:
 
 
 def _socket_path(data_dir: Path) -> Path:
+    data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir.resolve() / SOCKET_NAME
     if len(str(path).encode()) > _MAX_PATH_BYTES:
         raise AttachError(
