@@ -1,0 +1,174 @@
+"""Checkpoints: everything a run needs to go on, written whole or not at all, never as pickle.
+
+`out/checkpoints/step-00001200/` holds safetensors (module, averaged weights, each optimizer's
+state) and one `state.json`. A folder is written under a temporary name, flushed, and renamed, so a
+kill at any moment leaves the last good one. Random generators and the sampler are not stored: every
+step derives its own seed and examples (`trainer.data.order`), which makes a resumed run equal to an
+uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainer.contract import TrainingError
+from trainer.optimizers import Average
+
+KEPT = 2  # the newest and the one before it
+STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands: steps done and seconds of training spent, over all of its sittings."""
+
+    optimizer_step: int
+    train_s: float
+
+
+def unique_state(module: nn.Module) -> dict[str, Tensor]:
+    """The module's state by name, with weights that share memory (tied embeddings) listed once."""
+    seen: set[tuple[int, torch.Size]] = set()
+    state: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict().items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if tensor.numel() and key in seen:
+            continue
+        seen.add(key)
+        state[name] = tensor.detach().contiguous()
+    return state
+
+
+def save(
+    folder: Path,
+    progress: Progress,
+    module: nn.Module,
+    average: Average | None,
+    optimizers: list[torch.optim.Optimizer],
+    recipe: dict[str, Any],
+) -> Path:
+    """Write `folder/step-<n>`, drop all but the newest two, and return its path.
+
+    Raises TrainingError where the disk is full or cannot be written; older checkpoints stay.
+    """
+    target = folder / f"step-{progress.optimizer_step:08d}"
+    temporary = folder / f".writing-{os.getpid()}"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save_file(unique_state(module), temporary / "module.safetensors")
+        if average is not None:
+            packed = {name: value.contiguous() for name, value in average.shadow.items()}
+            save_file(packed, temporary / "average.safetensors")
+        scalars = [
+            _save_optimizer(optimizer, temporary / f"optimizer-{number}.safetensors")
+            for number, optimizer in enumerate(optimizers)
+        ]
+        state = {
+            "optimizer_step": progress.optimizer_step,
+            "train_s": progress.train_s,
+            "optimizer_scalars": scalars,
+            "recipe": recipe,
+        }
+        (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        for path in temporary.iterdir():
+            _flush(path)
+        if target.exists():
+            shutil.rmtree(target)
+        os.rename(temporary, target)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        last = latest(folder)
+        kept = f"the last good one is {last}" if last else "no earlier one exists"
+        raise TrainingError(f"The checkpoint could not be written ({error}); {kept}.") from error
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run, or None."""
+    whole = [path for path in folder.glob("step-*") if (path / STATE).is_file()]
+    return max(whole, default=None)
+
+
+def read_recipe(checkpoint: Path) -> dict[str, Any]:
+    """The recipe that the checkpoint's run was started with."""
+    return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["recipe"])
+
+
+def restore(
+    checkpoint: Path,
+    module: nn.Module,
+    average: Average | None,
+    optimizers: list[torch.optim.Optimizer],
+) -> Progress:
+    """Load everything back in place. Raises TrainingError where it does not fit the recipe."""
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        _load_into(module, load_file(checkpoint / "module.safetensors"))
+        if average is not None:
+            stored = load_file(checkpoint / "average.safetensors")
+            for name, value in average.shadow.items():
+                value.copy_(stored[name])
+        for number, (optimizer, scalars) in enumerate(
+            zip(optimizers, state["optimizer_scalars"], strict=True)
+        ):
+            _load_optimizer(optimizer, checkpoint / f"optimizer-{number}.safetensors", scalars)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{checkpoint} does not fit this recipe: {error}") from error
+    return Progress(state["optimizer_step"], state["train_s"])
+
+
+def _load_into(module: nn.Module, stored: dict[str, Tensor]) -> None:
+    own = unique_state(module)
+    if own.keys() != stored.keys():
+        odd = sorted(own.keys() ^ stored.keys())
+        raise ValueError(f"weights differ at {odd[0]} and {len(odd) - 1} more")
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if name in stored:
+                value.copy_(stored[name])
+
+
+def _save_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> dict[str, Any]:
+    """Tensors to `path` as `<parameter>.<name>`; what is not a tensor is returned for the JSON."""
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, Any] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = value.detach().contiguous()
+            else:
+                scalars[f"{index}.{name}"] = value
+    save_file(tensors, path)
+    return scalars
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, path: Path, scalars: dict[str, Any]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**load_file(path), **scalars}.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flush(path: Path) -> None:
+    """fsync a file or folder, so that the rename never outruns its content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

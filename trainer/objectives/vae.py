@@ -1,0 +1,156 @@
+"""Autoencoder: pictures to small latents and back (Kingma & Welling, 2014, arXiv:1312.6114).
+
+diffusers' own `AutoencoderKL`, so that the exported folder is a stock one. The loss is made for
+flat artwork with hard edges: absolute and squared error, the same for the picture's gradients (edges
+stay sharp without an adversary), and a small KL term that keeps latents near a unit Gaussian.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from generators.weights import WeightsManifest, write_manifest
+from trainer.data import images
+from trainer.objective import Batch, Setting, save_sheet
+from trainer.plots import sheet
+
+EVALUATION_BATCH = 64
+SHOWN = 12  # held-out pictures on a sample sheet
+
+
+class Settings(BaseModel):
+    """The `[settings]` of a recipe with `objective = "vae"`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(default=64, ge=16, le=1024, description="training pictures, pixels square")
+    block_out_channels: tuple[int, ...] = (24, 48, 64, 64)
+    layers_per_block: int = Field(default=1, ge=1, le=4)
+    latent_channels: int = Field(default=8, ge=1, le=64)
+    norm_num_groups: int = Field(default=8, ge=1)
+    edge_weight: float = Field(default=2.0, ge=0, description="of the picture-gradient term")
+    kl_weight: float = Field(default=1e-3, ge=0)
+
+
+class Reconstruction(nn.Module):
+    """The autoencoder with its loss."""
+
+    def __init__(self, vae: AutoencoderKL, settings: Settings) -> None:
+        super().__init__()
+        self.vae = vae
+        self.settings = settings
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Loss of `pixels` (B, 3, H, W) in [-1, 1]."""
+        x = batch["pixels"].contiguous(memory_format=torch.channels_last)
+        posterior = self.vae.encode(x).latent_dist
+        latents = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+        restored = self.vae.decode(latents).sample
+        loss = picture_loss(restored.float(), x, self.settings.edge_weight)
+        return loss + self.settings.kl_weight * kl(posterior.mean.float(), posterior.logvar.float())
+
+
+def picture_loss(restored: Tensor, x: Tensor, edge_weight: float) -> Tensor:
+    """L1 + L2 of the pixels plus L1 of their horizontal and vertical differences; a scalar."""
+    error = restored - x
+    edges = (error[..., 1:] - error[..., :-1]).abs().mean()
+    edges = edges + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    return error.abs().mean() + error.square().mean() + 0.5 * edge_weight * edges
+
+
+def kl(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, averaged over latent elements."""
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+
+
+class Objective:
+    """See `trainer.objective.Objective`."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.settings = settings = Settings.model_validate(setting.recipe.settings)
+        self.device = setting.device
+        self.train = images.load(setting.dataset, "train", settings.size)
+        self.held_out = images.load(setting.dataset, "held_out", settings.size)
+        self.dataset_size = len(self.train)
+        vae = load_or_make(setting.init, settings).to(memory_format=torch.channels_last)
+        self.module = Reconstruction(vae, settings).to(setting.device)
+
+    def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
+        """Convolutions only: nothing for Muon."""
+        return False
+
+    def batch(self, indices: list[int], seed: int) -> Batch:
+        return {"pixels": self.train.batch(indices)}
+
+    @torch.no_grad()
+    def sample(self, folder: Path, name: str) -> Path:
+        """Held-out pictures above their reconstructions."""
+        source = self.held_out if len(self.held_out) else self.train
+        x = source.batch(range(min(SHOWN, len(source)))).to(self.device)
+        restored = self.module.vae(x).sample
+        return save_sheet(sheet(torch.cat([x, restored]), columns=len(x)), folder, name)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """`psnr_db` of held-out pictures (mean over pictures of 10 log10(1 / MSE), range [0, 1])."""
+        source = self.held_out if len(self.held_out) else self.train
+        values: list[float] = []
+        for start in range(0, len(source), EVALUATION_BATCH):
+            x = source.batch(range(start, min(start + EVALUATION_BATCH, len(source))))
+            restored = self.module.vae(x.to(self.device)).sample.clamp(-1, 1)
+            errors = ((restored.cpu() - x) / 2).square().mean((1, 2, 3))
+            values += [10 * math.log10(1 / max(float(error), 1e-10)) for error in errors]
+        return {"psnr_db": sum(values) / len(values)}
+
+    def export(self, folder: Path, figures: dict[str, float]) -> None:
+        """An `AutoencoderKL` folder in float16, its scaling factor measured on the train split."""
+        vae = self.module.vae
+        vae.register_to_config(scaling_factor=self._scaling_factor())
+        half = load_or_make(None, self.settings)
+        half.load_state_dict(vae.state_dict())
+        half.register_to_config(scaling_factor=vae.config.scaling_factor)
+        half.half().save_pretrained(folder)
+        manifest = WeightsManifest(
+            generator="vae",
+            summary={"en": "An autoencoder of pictures.", "zh": "图像自编码器。"},
+            licence=self.setting.manifest.licence,
+            figures={name: round(value, 4) for name, value in figures.items()},
+        )
+        write_manifest(folder, manifest)
+
+    @torch.no_grad()
+    def _scaling_factor(self) -> float:
+        """1 / standard deviation of the latents, so that a diffusion model sees unit variance."""
+        count = min(len(self.train), 1024)
+        latents = [
+            self.module.vae.encode(
+                self.train.batch(range(start, min(start + 64, count))).to(self.device)
+            ).latent_dist.mean
+            for start in range(0, count, 64)
+        ]
+        return round(1 / max(float(torch.cat(latents).std()), 1e-6), 6)
+
+
+def load_or_make(init: Path | None, settings: Settings) -> AutoencoderKL:
+    """The autoencoder in `init`, or a fresh one of the recipe's shape; float32."""
+    if init is not None:
+        return AutoencoderKL.from_pretrained(init, torch_dtype=torch.float32)
+    levels = len(settings.block_out_channels)
+    return AutoencoderKL(
+        sample_size=settings.size,
+        block_out_channels=settings.block_out_channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=settings.layers_per_block,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=settings.norm_num_groups,
+        mid_block_add_attention=False,
+    )
