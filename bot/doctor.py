@@ -184,7 +184,7 @@ async def check_ffmpeg(settings: Settings) -> Finding:
 
 async def check_web(settings: Settings) -> Finding:
     """The web address can be bound, or a studio is listening there already."""
-    host, _, port = settings.studio.web_bind.rpartition(":")
+    host, _, port = settings.web.bind.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -193,11 +193,11 @@ async def check_web(settings: Settings) -> Finding:
             probe.bind((host, int(port)))
         except OSError as error:
             remedy = "Fine if the studio is running; otherwise choose another ATELIER_WEB_BIND."
-            return Finding("web", Mark.NOTE, f"{settings.studio.web_bind}: {error}", remedy)
-    if host not in {"127.0.0.1", "::1", "localhost"} and not settings.studio.web_public_url:
+            return Finding("web", Mark.NOTE, f"{settings.web.bind}: {error}", remedy)
+    if host not in {"127.0.0.1", "::1", "localhost"} and not settings.web.public_url:
         remedy = "Set ATELIER_WEB_PUBLIC_URL, and put a proxy with TLS before it."
         return Finding("web", Mark.NOTE, f"{host}:{port} is open to the network", remedy)
-    return Finding("web", Mark.OK, f"http://{settings.studio.web_bind}")
+    return Finding("web", Mark.OK, f"http://{settings.web.bind}")
 
 
 async def check_discord(settings: Settings) -> Finding:

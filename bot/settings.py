@@ -22,10 +22,10 @@ from bot.core.domain import Limits
 from bot.errors import SettingsError
 from bot.platforms.discord.settings import DiscordSettings
 from bot.platforms.telegram.settings import TelegramSettings
+from bot.platforms.web.settings import WebSettings
 from generators.settings import PREFIX, GeneratorSettings
 
 ENV_FILE = Path(".env")
-ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
 
 
 class StudioSettings(BaseSettings):
@@ -50,18 +50,9 @@ class StudioSettings(BaseSettings):
         pattern=r"^local$",
         description="What carries jobs: local (a worker on this machine).",
     )
-    web_bind: str = Field(
-        default="127.0.0.1:8080", pattern=ADDRESS, description="host:port of the web server."
-    )
-    web_public_url: str = Field(
-        default="",
-        pattern=r"^(https?://[^\s/]+.*)?$",
-        description="The address people use when a proxy stands before the studio.",
-    )
-    web_studio: bool = Field(default=True, description="Whether the browser studio is served.")
     metrics_bind: str = Field(
         default="",
-        pattern=ADDRESS[:-1] + "|^$",
+        pattern=r"^((\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5})?$",
         description="host:port for /metrics; empty serves it on the web server, to loopback.",
     )
     secret_key: SecretStr | None = Field(
@@ -107,6 +98,7 @@ class StudioSettings(BaseSettings):
 ROOMS: tuple[type[BaseSettings], ...] = (
     StudioSettings,
     GeneratorSettings,
+    WebSettings,
     DiscordSettings,
     TelegramSettings,
 )
@@ -121,6 +113,7 @@ class Settings:
 
     studio: StudioSettings
     generators: GeneratorSettings
+    web: WebSettings
     discord: DiscordSettings
     telegram: TelegramSettings
 
@@ -153,6 +146,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         settings = Settings(
             studio=StudioSettings(),
             generators=GeneratorSettings(),
+            web=WebSettings(),
             discord=DiscordSettings(),
             telegram=TelegramSettings(),
         )
@@ -221,7 +215,7 @@ def _explain(error: ValidationError) -> str:
 def with_bind(settings: Settings, bind: str) -> Settings:
     """The same settings with another web address, from the command line. Raises SettingsError."""
     try:
-        studio = StudioSettings(**settings.studio.model_dump() | {"web_bind": bind})
+        web = WebSettings(**settings.web.model_dump() | {"bind": bind})
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
-    return replace(settings, studio=studio)
+    return replace(settings, web=web)

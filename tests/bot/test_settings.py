@@ -20,7 +20,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_defaults_need_nothing() -> None:
     chosen = settings.load()
-    assert chosen.studio.web_bind == "127.0.0.1:8080"
+    assert chosen.web.bind == "127.0.0.1:8080"
     assert chosen.database_url.endswith("/data/atelier.sqlite3")
     limits = chosen.studio.limits()
     assert (limits.gpu_ms, limits.active_jobs, limits.jobs) == (600_000, 3, None)
@@ -107,7 +107,7 @@ def test_damaged_key_is_said_and_not_replaced() -> None:
 
 def test_bind_from_the_command_line_is_checked_the_same_way() -> None:
     chosen = settings.with_bind(settings.load(), "127.0.0.1:0")
-    assert chosen.studio.web_bind == "127.0.0.1:0"
+    assert chosen.web.bind == "127.0.0.1:0"
     with pytest.raises(SettingsError, match="ATELIER_WEB_BIND"):
         settings.with_bind(chosen, "here")
 
