@@ -1,0 +1,105 @@
+"""The command line as a person at a shell meets it: real processes, exit codes, no tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def atelier(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m bot ...` in a folder of its own, without our environment's settings."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ATELIER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        cwd=cwd,
+        env=clean | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    said = atelier("--help", cwd=tmp_path).stdout
+    for name in ("up", "gateway", "worker", "imagine", "write", "train", "models", "db", "doctor"):
+        assert f" {name} " in said
+
+
+def test_flags_come_from_the_schema_with_bounds_and_meaning(tmp_path: Path) -> None:
+    said = atelier("imagine", "--help", cwd=tmp_path).stdout
+    assert "--guidance-scale" in said
+    assert "How strictly the prompt is followed" in said
+    refused = atelier("imagine", "x", "--num-inference-steps", "0", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--num-inference-steps" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
+    done = atelier("models", "list", cwd=tmp_path, ATELIER_DEVICE="toaster")
+    assert done.returncode == 1
+    assert "ATELIER_DEVICE" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_models_can_be_added_listed_made_default_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    added = atelier("models", "add", "mine", "mine", "--licence", "MIT", "--default", cwd=tmp_path)
+    assert added.returncode == 0, added.stderr
+    listed = json.loads(atelier("models", "list", "--json", cwd=tmp_path).stdout)
+    mine = next(entry for entry in listed if entry["name"] == "mine")
+    assert mine["licence"] == "MIT"
+    assert mine["default"]
+    assert atelier("models", "remove", "mine", cwd=tmp_path).returncode == 0
+    names = {
+        e["name"] for e in json.loads(atelier("models", "list", "--json", cwd=tmp_path).stdout)
+    }
+    assert "mine" not in names
+    assert {"diffusion", "gpt2"} <= names
+
+
+def test_hub_id_without_a_pinned_revision_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    refused = atelier("models", "add", "turbo", "owner/turbo", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "revision" in refused.stderr
+    assert atelier("models", "list", cwd=tmp_path).returncode == 0
+
+
+def test_database_is_made_and_up_to_date(tmp_path: Path) -> None:
+    assert "behind" in atelier("db", "status", cwd=tmp_path).stdout
+    assert "up to date" in atelier("db", "upgrade", cwd=tmp_path).stdout
+    assert "current" in atelier("db", "status", cwd=tmp_path).stdout
+
+
+def test_doctor_checks_everything_and_names_remedies(tmp_path: Path) -> None:
+    done = atelier("doctor", "--json", cwd=tmp_path, ATELIER_WEB_BIND="127.0.0.1:0")
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 0, findings
+    assert {"data folder", "database", "device", "ffmpeg", "models", "discord"} <= set(findings)
+    assert all(f["remedy"] for f in findings.values() if f["mark"] == "bad")
+
+
+def test_doctor_says_what_is_wrong_with_the_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    done = atelier("doctor", "--json", cwd=tmp_path, ATELIER_DATA_DIR="file/data")
+    assert done.returncode == 1
+    folder = next(f for f in json.loads(done.stdout) if f["name"] == "data folder")
+    assert folder["mark"] == "bad"
+    assert "ATELIER_DATA_DIR" in folder["remedy"]
+
+
+@pytest.mark.parametrize("prompt", ["", "x" * 5000])
+def test_bad_prompt_is_one_sentence_and_writes_nothing(tmp_path: Path, prompt: str) -> None:
+    done = atelier("imagine", prompt, "--out", "x.png", cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert "prompt" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x.png").exists()
