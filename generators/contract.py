@@ -93,12 +93,17 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a running batch. `previews` and `texts` are by job id and may be empty."""
+    """One step of a running batch. The mappings are by job id and may be empty.
+
+    `finished` holds results that need not wait for the rest of the batch; `generate` returns them
+    once more in their place.
+    """
 
     inference_step: int  # 1 ... total_steps
     total_steps: int
     previews: Mapping[str, Media] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    finished: Mapping[str, Generated] = field(default_factory=dict)
 
 
 class Cancelled(Exception):
