@@ -29,7 +29,9 @@ class DiffusionParams(Params):
         default=None,
         ge=0,
         le=MAX_SEED,
-        description="Seed of the noise mixed into the seed's own, for relatives.",
+        description="Seed of the noise mixed into the seed's own, for relatives: with a"
+        " variation_strength above 0 every item keeps the noise of the seed itself (not seed + i),"
+        " and item i mixes in the noise of variation_seed + i.",
     )
     variation_strength: float = Field(
         default=0.0,
