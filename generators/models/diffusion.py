@@ -222,7 +222,7 @@ class _Pass:
         accepted = self.model._accepted
         wanted: dict[str, Any] = {
             "prompt": [item.params.prompt for item in self.items],
-            "generator": [rng(item.seed) for item in self.items],
+            "generator": [rng(_base_seed(item)) for item in self.items],
             "num_inference_steps": self.settings.num_inference_steps,
             "guidance_scale": self.settings.guidance_scale,
             "height": self.settings.height,
@@ -261,11 +261,7 @@ class _Pass:
 
         def prepared(*args: Any, **kwargs: Any) -> Any:
             result = prepare(*args, **kwargs)
-            relatives = [
-                (row, item)
-                for row, item in enumerate(self.items)
-                if item.params.variation_seed is not None and item.params.variation_strength > 0
-            ]
+            relatives = [(row, item) for row, item in enumerate(self.items) if _is_relative(item)]
             latents = result[0] if isinstance(result, tuple) else result
             if relatives:
                 bound = signature.bind(*args, **kwargs)
@@ -338,6 +334,15 @@ def _decode(pipeline: Any, latents: Tensor, settings: _Settings) -> list[Image.I
     pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
     images: list[Image.Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")
     return images
+
+
+def _is_relative(item: _Item) -> bool:
+    return item.params.variation_seed is not None and item.params.variation_strength > 0
+
+
+def _base_seed(item: _Item) -> int:
+    """Relatives share the noise of the request's own seed; all other items count on from it."""
+    return item.request.seed if _is_relative(item) else item.seed
 
 
 def _variation_seed(item: _Item) -> int:
