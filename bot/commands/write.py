@@ -154,20 +154,27 @@ def _present(services: Services, job: Job, artifacts: tuple[Artifact, ...], loca
     if job.state is not JobState.DONE:
         return answers.ended_badly(services.signer, job, locale)
     items = answers.items_of(artifacts)
+    # A single word got its entry, which is complete; anything else was begun and can go on.
+    begun = len(str(job.params.get("prompt", "")).split()) > 1
+    more = _go_on_buttons(services, job, len(items), locale) if begun else ()
     return Reply(
         title=answers.title_of(job),
         text=_CAPTION.in_(locale).format(
             model=job.model, seed=job.seed, time=formats.duration(answers.run_s(job), locale)
         ),
         media=items,
-        buttons=(
-            _go_on_buttons(services, job, len(items), locale),
-            (
-                answers.reroll_button(services.signer, job, locale),
-                answers.remix_button(services.signer, job, locale),
-                answers.favorite_button(services.signer, job, locale),
-                answers.delete_button(services.signer, job, locale),
-            ),
+        buttons=tuple(
+            row
+            for row in (
+                more,
+                (
+                    answers.reroll_button(services.signer, job, locale),
+                    answers.remix_button(services.signer, job, locale),
+                    answers.favorite_button(services.signer, job, locale),
+                    answers.delete_button(services.signer, job, locale),
+                ),
+            )
+            if row
         ),
         ephemeral=job.private,
     )

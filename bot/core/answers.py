@@ -106,7 +106,7 @@ def ended_badly(signer: Signer, job: Job, locale: str) -> Reply:
     """The answer of a job that failed or was cancelled: why, and the way to try again."""
     text = _why(job, locale)
     if job.state is JobState.FAILED:
-        text = replies.FAILED.in_(locale).format(why=text)
+        text = replies.FAILED.in_(locale).format(why=text, job=job.id)
     again = [reroll_button(signer, job, locale)]
     if "prompt" in job.params:
         again.append(remix_button(signer, job, locale))
@@ -207,4 +207,4 @@ def _why(job: Job, locale: str) -> str:
     """Why a job has no result."""
     if job.state is JobState.CANCELLED:
         return replies.CANCELLED.in_(locale)
-    return job.error or replies.FAILED_INSIDE.in_(locale).format(job=job.id[:8])
+    return job.error or replies.FAILED_INSIDE.in_(locale)

@@ -17,12 +17,11 @@ CANCELLING = Text(
     zh="正在停止，不会扣除额度。",
 )
 FAILED = Text(
-    en="This did not work out, and nothing was charged. {why}",
-    zh="没有成功，未扣除额度。{why}",
+    en="This did not work out, and nothing was charged. {why} (Job {job})",
+    zh="没有成功，未扣除额度。{why}（任务 {job}）",
 )
 FAILED_INSIDE = Text(
-    en="Something broke on our side (job {job}). Please try again.",
-    zh="我们这边出了问题（任务 {job}），请再试一次。",
+    en="Something broke on our side. Please try again.", zh="我们这边出了问题，请再试一次。"
 )
 
 # --- what went wrong ---
