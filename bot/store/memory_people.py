@@ -1,0 +1,93 @@
+"""The ports `AccountStore` and `SettingStore` in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from bot.core.chat import Origin
+from bot.core.domain import Account, Member
+from bot.store.memory_tables import Version
+
+
+class MemoryAccounts:
+    """People of one version of the tables."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+
+    async def resolve(self, origin: Origin, *, now: datetime) -> Member:
+        """The member, made on first sight and kept up to date."""
+        account_id = self._account(origin, now)
+        place = (origin.platform, origin.community_external_id)
+        community_id = self._version.tables.communities.get(place) or uuid4().hex
+        self._version.change("communities")[place] = community_id
+        member = _member_now(origin, account_id, community_id)
+        self._version.change("members")[account_id, community_id] = member
+        return member
+
+    async def find(self, origin: Origin) -> Member | None:
+        """The member without making anything."""
+        tables = self._version.tables
+        person = tables.identities.get((origin.platform, origin.identity_external_id))
+        place = tables.communities.get((origin.platform, origin.community_external_id))
+        if person is None or place is None or (person[0], place) not in tables.members:
+            return None
+        return _member_now(origin, person[0], place)
+
+    async def member(self, account_id: str, community_id: str) -> Member | None:
+        """The member as last seen."""
+        tables = self._version.tables
+        found = tables.members.get((account_id, community_id))
+        if found is None:
+            return None
+        return replace(found, locale=tables.accounts[account_id].locale)
+
+    async def lock_community(self, community_id: str) -> None:
+        """There is one writer, so the community is held already."""
+        self._version.check_writable()
+
+    def _account(self, origin: Origin, now: datetime) -> str:
+        who = (origin.platform, origin.identity_external_id)
+        known = self._version.tables.identities.get(who)
+        account_id = uuid4().hex if known is None else known[0]
+        name = origin.display_name or ("" if known is None else known[1])
+        created_at = now if known is None else self._version.tables.accounts[account_id].created_at
+        self._version.change("identities")[who] = (account_id, name)
+        accounts = self._version.change("accounts")
+        accounts[account_id] = Account(account_id, origin.locale, created_at)
+        return account_id
+
+
+class MemorySettings:
+    """Settings of one version of the tables."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+
+    async def get(self, community_id: str, key: str) -> Any | None:
+        """The value, or None."""
+        return self._version.tables.settings.get((community_id, key))
+
+    async def get_many(
+        self, community_ids: Sequence[str], keys: Sequence[str]
+    ) -> dict[tuple[str, str], Any]:
+        """The values there are, by (community id, key)."""
+        settings = self._version.tables.settings
+        wanted = ((community, key) for community in community_ids for key in keys)
+        return {at: settings[at] for at in wanted if at in settings}
+
+    async def put(self, community_id: str, key: str, value: Any, *, by: str) -> None:
+        """Store, and write down who did. None clears the value."""
+        settings, log = self._version.change("settings"), self._version.change("audit_log")
+        before = settings.pop((community_id, key), None)
+        if value is not None:
+            settings[community_id, key] = value
+        log[len(log)] = (by, community_id, key, {"before": before, "after": value})
+
+
+def _member_now(origin: Origin, account_id: str, community_id: str) -> Member:
+    return Member(account_id, community_id, str(origin.role), origin.platform_roles, origin.locale)
