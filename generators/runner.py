@@ -37,7 +37,7 @@ from generators.runtime import (
     make_runtime,
     versions,
 )
-from generators.serving import Batch, Link, Outcome, serve_main
+from generators.serving import Batch, Outcome, Reporting, serve_main
 from generators.settings import GeneratorSettings
 from generators.validation import checked_params
 from generators.weights import WeightsError
@@ -57,7 +57,7 @@ class Runner:
         self._cache = ModelCache(self._runtime)
         self._registry, self._registry_stamp = Registry(), -1.0
 
-    def start(self, link: Link) -> None:
+    def start(self, link: Reporting) -> None:
         """Load what ships, so that the first request need not wait for it."""
         self._report(link, ready=not self._settings.preload)
         if not self._settings.preload:
@@ -70,7 +70,7 @@ class Runner:
                     self._preload(entry, link)
         self._report(link, ready=True)
 
-    def run(self, batch: Batch, link: Link) -> None:
+    def run(self, batch: Batch, link: Reporting) -> None:
         """Answer every job of the batch. What the supervisor says is compatible is checked."""
         groups: dict[tuple[str, str, str], list[GenerateRequest]] = {}
         for job in batch.jobs:
@@ -86,7 +86,7 @@ class Runner:
                 self._run_group(catalog.spec(generator), model, requests, link)
 
     def _run_group(
-        self, spec: GeneratorSpec, model: str, requests: Sequence[GenerateRequest], link: Link
+        self, spec: GeneratorSpec, model: str, requests: Sequence[GenerateRequest], link: Reporting
     ) -> None:
         loaded = self._loaded(spec, model, requests, link)
         if loaded is None:
@@ -112,7 +112,7 @@ class Runner:
             run.answer(request, answer)
 
     def _loaded(
-        self, spec: GeneratorSpec, model: str, requests: Sequence[GenerateRequest], link: Link
+        self, spec: GeneratorSpec, model: str, requests: Sequence[GenerateRequest], link: Reporting
     ) -> Loaded | None:
         """The model in memory; None where it cannot be had, and the requests know why."""
         try:
@@ -124,8 +124,8 @@ class Runner:
             if sorted(self._cache.names) != sorted(before):
                 self._report(link, ready=True)
         except (RegistryError, WeightsError) as error:
-            log.exception("a model is not on offer", model=model)
-            reason = str(error)
+            log.warning("a model is not on offer", model=model, error=str(error))
+            reason = f"{str(error)[:1].upper()}{str(error)[1:]}."
         except Exception:
             log.exception("a model cannot be loaded", model=model)
             reason = f"The model {model!r} could not be loaded; the log tells the host why."
@@ -135,14 +135,14 @@ class Runner:
             link.answer(Outcome(request.job_id, "failed", error=reason, error_kind="internal"))
         return None
 
-    def _preload(self, entry: ModelEntry, link: Link) -> None:
+    def _preload(self, entry: ModelEntry, link: Reporting) -> None:
         try:
             self._cache.get(entry)
         except Exception:  # it must not keep the other models from being served
             log.exception("a model cannot be loaded", model=entry.name)
         self._report(link, ready=False)
 
-    def _report(self, link: Link, *, ready: bool) -> None:
+    def _report(self, link: Reporting, *, ready: bool) -> None:
         link.status(
             ready=ready,
             device=self._runtime.name,
@@ -168,7 +168,7 @@ class _Run:
         loaded: Loaded,
         device: str,
         requests: Sequence[GenerateRequest],
-        link: Link,
+        link: Reporting,
     ) -> None:
         self._spec, self._loaded, self._device, self._link = spec, loaded, device, link
         self._requests = {request.job_id: request for request in requests}

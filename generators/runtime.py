@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -93,7 +93,8 @@ def tensors_bytes(modules: Iterable[Any]) -> int:
     return sum(sizes.values())
 
 
-def versions(libraries: Iterable[str]) -> dict[str, str]:
+@cache
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     """The installed versions of ours and these libraries, for receipts."""
     found = {}
     for name in ("atelier", *libraries):

@@ -71,19 +71,45 @@ class Batch:
     inputs: Mapping[str, Mapping[str, bytes]]
 
 
+class Reporting(Protocol):
+    """What an executor says of its batch, and learns about it. `Link` is the real one."""
+
+    def status(
+        self,
+        *,
+        ready: bool,
+        device: str,
+        memory_bytes: int = 0,
+        loaded_models: Sequence[str] = (),
+    ) -> None:
+        """Report what is loaded, and whether batches can be answered without delay."""
+
+    def on_step(self, step: Step) -> frozenset[str]:
+        """An `OnStep` for the running batch: report the step, learn who has lost interest."""
+
+    def check(self) -> frozenset[str]:
+        """The jobs of the batch that were cancelled. Raises Cancelled when no other is left."""
+
+    def cancelled(self, job_id: str) -> bool:
+        """Whether this job's result is not wanted any more."""
+
+    def answer(self, outcome: Outcome) -> None:
+        """Give a job's outcome; only the first one counts."""
+
+
 class Executor(Protocol):
     """What runs batches. Called from one thread only."""
 
-    def start(self, link: Link) -> None:
+    def start(self, link: Reporting) -> None:
         """Load what every batch needs, and say with `link.status` what there is."""
 
-    def run(self, batch: Batch, link: Link) -> None:
+    def run(self, batch: Batch, link: Reporting) -> None:
         """Answer every job of the batch once, by `link.answer`. Whatever is raised fails those not
         yet answered."""
 
 
 class Link:
-    """What an executor says to its supervisor, and learns from it."""
+    """`Reporting` over the socket to the supervisor."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end

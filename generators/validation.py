@@ -17,7 +17,7 @@ def checked_params(generator: str, raw: Mapping[str, Any], *, seed: int, count: 
     try:
         spec = catalog.spec(generator)
     except catalog.UnknownGenerator as error:
-        raise BadRequest(f"{str(error).capitalize()}.") from error
+        raise BadRequest(f"{str(error.args[0])[:1].upper()}{str(error.args[0])[1:]}.") from error
     if not 0 <= seed <= MAX_SEED:
         raise BadRequest(f"The seed must lie between 0 and {MAX_SEED}; {seed} was asked for.")
     if not 1 <= count <= spec.max_count:

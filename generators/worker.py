@@ -27,19 +27,22 @@ from generators.supervisor import Worker
 
 log = structlog.get_logger(__name__)
 
+CHILD_DEFAULTS = {
+    # Threads that wait must sleep: spinning ones take the gateway's share of the processor, and
+    # where others compute too they make torch itself many times slower.
+    "OMP_WAIT_POLICY": "passive",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+}
+"""Environment of a process that imports torch, set before it does."""
+
 
 def child_environment(settings: GeneratorSettings) -> dict[str, str]:
-    """What the model child finds in its environment: our settings, no secrets, and threads that
-    sleep while they wait (spinning ones take the gateway's share of the processor)."""
-    defaults = {
-        "OMP_WAIT_POLICY": "passive",
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TRANSFORMERS_VERBOSITY": "error",
-        "DIFFUSERS_VERBOSITY": "error",
-    }
-    return defaults | processes.environment_without(PREFIX) | settings.environment()
+    """What the model child finds in its environment: our settings, and no secrets of ours."""
+    return CHILD_DEFAULTS | processes.environment_without(PREFIX) | settings.environment()
 
 
 def make_child(settings: GeneratorSettings, runner: str = "generators.runner") -> ModelChild:

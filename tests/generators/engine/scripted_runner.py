@@ -22,16 +22,16 @@ from pathlib import Path
 
 from generators.contract import Media, Step
 from generators.engine.port import EngineJob
-from generators.serving import Batch, Link, Outcome, serve_main
+from generators.serving import Batch, Outcome, Reporting, serve_main
 
 
 class Scripted:
     """An executor that plays its jobs' scripts, one after the other."""
 
-    def start(self, link: Link) -> None:
+    def start(self, link: Reporting) -> None:
         link.status(ready=True, device="scripted", loaded_models=["scripted"])
 
-    def run(self, batch: Batch, link: Link) -> None:
+    def run(self, batch: Batch, link: Reporting) -> None:
         for job in batch.jobs:
             for word in str(job.params["prompt"]).split():
                 self._do(*word.partition(":")[::2], job, link)
@@ -39,7 +39,7 @@ class Scripted:
             if not link.cancelled(job.id):
                 link.answer(_done(job, sum(job.count for job in batch.jobs)))
 
-    def _do(self, verb: str, value: str, job: EngineJob, link: Link) -> None:
+    def _do(self, verb: str, value: str, job: EngineJob, link: Reporting) -> None:
         if verb == "steps":
             for step in range(1, int(value) + 1):
                 link.on_step(Step(step, int(value), texts={job.id: f"step {step}"}))
