@@ -294,13 +294,13 @@ def db_status() -> None:
     """Say whether the database is up to date."""
 
     async def ask(store: Any) -> str:
-        return "behind: run `atelier db upgrade`" if await store.pending_migrations() else "current"
+        return "current" if await store.is_current() else "behind: run `atelier db upgrade`"
 
     _with_store(ask, "The database is {}.")
 
 
 def _with_store(use: Callable[[Any], Any], message: str) -> None:
-    from bot.store import open_store
+    from bot.store.database import open_store
 
     async def run() -> Any:
         chosen = settings.load()

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from bot.core.ports import UnitOfWork
 from bot.errors import SettingsError
 from bot.store.memory import MemoryStore
-from bot.store.migrate import migrate_postgres, migrate_sqlite
+from bot.store.migrate import at_head, migrate_postgres, migrate_sqlite
 from bot.store.unit_of_work import SqlUnitOfWork, WriterQueue
 
 ALLOWED_URLS = "sqlite:///path/to/file.db, postgresql://user:password@host/name, or memory:"
@@ -35,6 +35,9 @@ class Store(Protocol):
 
     async def migrate(self) -> None:
         """Bring it to the newest revision, under a lock; two processes may do so at once."""
+
+    async def is_current(self) -> bool:
+        """Whether it is at the newest revision; asks only."""
 
     async def ping(self) -> None:
         """Ask it something trivial; raises when it does not answer."""
@@ -63,6 +66,11 @@ class SqlStore:
             await migrate_sqlite(self._sqlite_file)
         else:
             await migrate_postgres(self.engine)
+
+    async def is_current(self) -> bool:
+        """Compare its revision with the newest."""
+        async with self.engine.connect() as connection:
+            return await connection.run_sync(at_head)
 
     async def ping(self) -> None:
         """Ask for one number."""

@@ -40,6 +40,10 @@ class MemoryStore:
     async def migrate(self) -> None:
         """There is nothing to bring up to date."""
 
+    async def is_current(self) -> bool:
+        """Always: there is nothing to migrate."""
+        return True
+
     async def ping(self) -> None:
         """Memory always answers."""
 

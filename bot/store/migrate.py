@@ -19,6 +19,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import migrations
@@ -40,6 +42,13 @@ def upgrade(config: Config) -> None:
 def check(config: Config) -> None:
     """Raise where the tables in code and the newest revision disagree."""
     command.check(config)
+
+
+def at_head(connection: sa.Connection) -> bool:
+    """Whether the database is at the newest revision; asks only."""
+    script = ScriptDirectory.from_config(config_for(connection))
+    context = MigrationContext.configure(connection)
+    return set(context.get_current_heads()) == set(script.get_heads())
 
 
 def downgrade_to(revision: str) -> Step:
