@@ -31,6 +31,8 @@ _LEAD = Text(
     "/help 加命令名查看详情。",
 )
 _EXAMPLES = Text(en="For example:", zh="例如：")
+_ABOUT = Text(en="{what} ({allowed})", zh="{what}（{allowed}）")
+_ABOUT_ONLY = Text(en="{what}", zh="{what}")
 _REQUIRED = Text(en="required", zh="必填")
 _DEFAULT = Text(en="default {value}", zh="默认 {value}")
 _RANGE = Text(en="{low} to {high}", zh="{low} 到 {high}")
@@ -112,11 +114,8 @@ def _about(option: Option, locale: str) -> str:
     if option.default not in (None, "", False):
         facts.append(_DEFAULT.in_(locale).format(value=option.default))
     allowed = " · ".join(fact for fact in facts if fact)
-    return (
-        f"{option.description.in_(locale)} ({allowed})"
-        if allowed
-        else option.description.in_(locale)
-    )
+    about = _ABOUT if allowed else _ABOUT_ONLY
+    return about.in_(locale).format(what=option.description.in_(locale), allowed=allowed)
 
 
 def _allowed(option: Option, locale: str) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bot.services import Services
 
 _TITLE = Text(en="Your quota", zh="你的额度")
-_WINDOW = Text(en="Counted over the last {time}.", zh="按最近 {time} 计算。")
+_WINDOW = Text(en="Counted over the last {time}.", zh="按最近 {time}计算。")
 _FREES = Text(en="The next part frees in {time}.", zh="下一部分将在 {time}后恢复。")
 _GPU = Text(en="GPU time", zh="GPU 时间")
 _JOBS = Text(en="Jobs", zh="任务")

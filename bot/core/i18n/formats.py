@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 from bot.core.chat import Text
 
+# Seconds in the unit, and from how many seconds on it is used: "36 h" says more than "1 d 12 h".
 _UNITS = (
-    (86_400, Text(en="{n} d", zh="{n} 天")),
-    (3_600, Text(en="{n} h", zh="{n} 小时")),
-    (60, Text(en="{n} min", zh="{n} 分")),
-    (1, Text(en="{n} s", zh="{n} 秒")),
+    (86_400, 172_800, Text(en="{n} d", zh="{n} 天")),
+    (3_600, 3_600, Text(en="{n} h", zh="{n} 小时")),
+    (60, 60, Text(en="{n} min", zh="{n} 分")),
+    (1, 0, Text(en="{n} s", zh="{n} 秒")),
 )
 _AGO = Text(en="{time} ago", zh="{time}前")
 _JUST_NOW = Text(en="just now", zh="刚刚")
@@ -24,18 +25,14 @@ def duration(seconds: float, locale: str) -> str:
     """`0.4 s`, `3.2 s`, `45 s`, `2 min 5 s`, `1 h 4 min`: two units at most, never negative."""
     seconds = max(0.0, seconds)
     if seconds < 10:
-        return _UNITS[-1][1].in_(locale).format(n=_short(seconds))
+        return _UNITS[-1][2].in_(locale).format(n=_short(seconds))
     left = round(seconds)
-    parts: list[str] = []
-    for index, (size, text) in enumerate(_UNITS):
+    index = next(index for index, unit in enumerate(_UNITS) if left >= unit[1])
+    parts = []
+    for size, _, text in _UNITS[index : index + 2]:
         if left >= size:
-            parts = [text.in_(locale).format(n=left // size)]
-            rest = left % size
-            if index + 1 < len(_UNITS):
-                smaller, smaller_text = _UNITS[index + 1]
-                if rest // smaller:
-                    parts.append(smaller_text.in_(locale).format(n=rest // smaller))
-            break
+            parts.append(text.in_(locale).format(n=left // size))
+            left %= size
     return " ".join(parts)
 
 
@@ -46,7 +43,7 @@ def ago(then: datetime, now: datetime, locale: str) -> str:
         return date(then, locale)
     if seconds < 60:
         return _JUST_NOW.in_(locale)
-    size, text = next(unit for unit in _UNITS if seconds >= unit[0])
+    size, _, text = next(unit for unit in _UNITS if seconds >= unit[1])
     return _AGO.in_(locale).format(time=text.in_(locale).format(n=int(seconds // size)))
 
 

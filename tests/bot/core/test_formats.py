@@ -25,8 +25,8 @@ NOW = datetime(2026, 11, 22, 20, 19, tzinfo=UTC)
         (125, "2 min 5 s", "2 分 5 秒"),
         (3_840, "1 h 4 min", "1 小时 4 分"),
         (3_605, "1 h", "1 小时"),
-        (86_400, "1 d", "1 天"),
-        (90_000, "1 d 1 h", "1 天 1 小时"),
+        (86_400, "24 h", "24 小时"),
+        (180_000, "2 d 2 h", "2 天 2 小时"),
     ],
 )
 def test_durations(seconds: float, en: str, zh: str) -> None:
@@ -45,6 +45,7 @@ def test_every_duration_says_something(seconds: float) -> None:
         (timedelta(seconds=-3), "just now", "刚刚"),
         (timedelta(seconds=59), "just now", "刚刚"),
         (timedelta(minutes=5, seconds=59), "5 min ago", "5 分前"),
+        (timedelta(hours=30), "30 h ago", "30 小时前"),
         (timedelta(days=6), "6 d ago", "6 天前"),
         (timedelta(days=8), "14 Nov 2026", "2026年11月14日"),
     ],
