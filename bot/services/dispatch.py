@@ -21,9 +21,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+
 from bot.core.chat import Update
 from bot.core.domain import Job, JobState, Limits, Member
 from bot.core.ports import Clock, UnitOfWork, UnitOfWorkFactory
+from bot.errors import SettingsError
 from bot.metrics import Metrics
 from bot.services.completion import Completes, Completion
 from bot.services.fairness import MemberKey, choose_batch, member_of
@@ -33,6 +36,8 @@ from bot.services.reconcile import Reconciler
 from bot.services.sending import Sender, batch_items
 from bot.services.status import StudioStatus
 from generators.engine.port import Engine
+
+log = structlog.get_logger(__name__)
 
 UpdateSink = Callable[[Update], None]
 """Takes news of running jobs; must neither block nor raise."""
@@ -179,8 +184,14 @@ class Dispatcher:
         cached = self._limits.get(key)
         if cached is not None and cached[0] > now:
             return cached[1]
-        member = await uow.accounts.member(*key)
-        limits = await self._quota.limits_for(uow, member) if member is not None else Limits()
+        limits = Limits()
+        try:
+            if (member := await uow.accounts.member(*key)) is not None:
+                limits = await self._quota.limits_for(uow, member)
+        except SettingsError as error:  # one community's slip must not stop the others
+            log.error(
+                "limits cannot be read; the defaults hold", community=key[1], error=str(error)
+            )
         if len(self._limits) > 10_000:
             self._limits.clear()
         self._limits[key] = (now + _LIMITS_LIVE, max(1, limits.active_jobs))
