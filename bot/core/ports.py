@@ -89,9 +89,10 @@ class AccountStore(Protocol):
         until the transaction ends, so that two gateways cannot admit past a limit."""
         ...
 
-    async def find(self, origin: Origin) -> Member | None:
-        """The member behind an invocation as a reader sees it: role, platform roles and language
-        are the invocation's; None before the member's first job."""
+    async def find(self, origin: Origin) -> Member:
+        """The person and the place as a reader sees them; nothing is made. Role, platform roles and
+        language are the origin's; an id is empty where the studio has not met the one or the other,
+        and so equals nobody's."""
         ...
 
     async def member(self, account_id: str, community_id: str) -> Member | None:

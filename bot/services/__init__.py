@@ -9,3 +9,34 @@
 
 `Services` is what commands get: built by `bot.app`, handed to the router.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.core.ports import Clock
+    from bot.core.signing import Signer
+    from bot.services.history import HistoryService
+    from bot.services.jobs import JobService
+    from bot.services.models import ModelOffers
+    from bot.services.moderation import ModerationService
+    from bot.services.quota import QuotaService
+    from bot.services.status import StudioStatus
+    from generators.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a command may use."""
+
+    jobs: JobService
+    quota: QuotaService
+    history: HistoryService
+    moderation: ModerationService
+    models: ModelOffers
+    artifacts: ArtifactStore
+    signer: Signer
+    clock: Clock
+    status: StudioStatus

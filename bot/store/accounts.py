@@ -40,10 +40,25 @@ class SqlAccounts:
         await self._refresh(origin, row)
         return _member_now(origin, row.account_id, row.community_id)
 
-    async def find(self, origin: Origin) -> Member | None:
-        """The member without making or locking anything."""
-        row = await self._tx.one(_behind(origin))
-        return None if row is None else _member_now(origin, row.account_id, row.community_id)
+    async def find(self, origin: Origin) -> Member:
+        """The person and the place without making or locking anything."""
+        person = sa.select(_identities.c.account_id).where(
+            _identities.c.platform == origin.platform,
+            _identities.c.external_id == storable_text(origin.identity_external_id),
+        )
+        place = sa.select(_communities.c.id).where(
+            _communities.c.platform == origin.platform,
+            _communities.c.external_id == storable_text(origin.community_external_id),
+        )
+        row = await self._tx.one(
+            sa.select(
+                person.scalar_subquery().label("account_id"),
+                place.scalar_subquery().label("community_id"),
+            )
+        )
+        if row is None:
+            return _member_now(origin, "", "")
+        return _member_now(origin, row.account_id or "", row.community_id or "")
 
     async def member(self, account_id: str, community_id: str) -> Member | None:
         """The member as last seen."""

@@ -29,14 +29,12 @@ class MemoryAccounts:
         self._version.change("members")[account_id, community_id] = member
         return member
 
-    async def find(self, origin: Origin) -> Member | None:
-        """The member without making anything."""
+    async def find(self, origin: Origin) -> Member:
+        """The person and the place without making anything."""
         tables = self._version.tables
         person = tables.identities.get((origin.platform, origin.identity_external_id))
         place = tables.communities.get((origin.platform, origin.community_external_id))
-        if person is None or place is None or (person[0], place) not in tables.members:
-            return None
-        return _member_now(origin, person[0], place)
+        return _member_now(origin, person[0] if person else "", place or "")
 
     async def member(self, account_id: str, community_id: str) -> Member | None:
         """The member as last seen."""

@@ -1,0 +1,178 @@
+"""From what a member asked for to a queued job: one transaction, or nothing at all.
+
+Permission, moderation, limits and quota are checked inside the transaction that writes the job, its
+delivery and its reservation, with the member locked, so that fifty requests at once or two gateways
+cannot pass a limit together. Used by `JobService` only.
+
+The fair order is start-time fair queueing (Goyal, Vin and Cheng, 1996) with jobs of cost 1:
+
+    start_tag  = max(virtual time, the member's last finish_tag)
+    finish_tag = start_tag + 1 / weight
+
+so the k-th waiting job of one member stands beside the k-th of every other, and who comes new
+begins where the line is now.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from bot.core.chat import Invocation
+from bot.core.domain import Delivery, DeliveryState, Job, JobState, Limits, Member
+from bot.core.ports import Clock, Conflict, UnitOfWork, UnitOfWorkFactory
+from bot.core.storable import storable_text
+from bot.errors import BadOption, TooManyJobs
+from bot.services import limits as limits_setting
+from bot.services import moderation as rules_setting
+from bot.services.models import ModelOffer, ModelOffers
+from bot.services.moderation import ModerationService, read_rules
+from bot.services.quota import STUDIO, QuotaService
+from bot.services.transactions import repeated
+from generators.contract import MAX_SEED, Params
+from generators.engine.port import ArtifactRef
+
+_SETTINGS = (limits_setting.SETTING, rules_setting.SETTING)
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """What a command wants made. `model` None takes the modality's default; `seed` None draws one.
+
+    `params` are the generator's, as far as they are given; `inputs` are stored artifacts it works
+    on; `parent_job_id` is the job this one varies or enlarges."""
+
+    command: str
+    model: str | None
+    modality: str
+    params: Mapping[str, Any]
+    seed: int | None
+    count: int = 1
+    inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
+    parent_job_id: str | None = None
+    private: bool = False
+
+
+class Admission:
+    """Admits drafts as jobs."""
+
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        clock: Clock,
+        models: ModelOffers,
+        quota: QuotaService,
+        moderation: ModerationService,
+    ) -> None:
+        self._uow, self._clock, self._models = uow, clock, models
+        self._quota, self._moderation = quota, moderation
+
+    async def admit(self, invocation: Invocation, draft: JobDraft) -> Job:
+        """The queued job; the same invocation again gives the job it made, whatever became of it.
+        Raises UserError for what the member can put right, and then nothing was written."""
+        offer = self._models.get(draft.model or self._models.default(draft.modality))
+        params = self._models.validate(offer.name, draft.params)
+        self._models.check_count(offer, draft.count)
+        seed = _seed(draft.seed)
+        return await repeated(lambda: self._once(invocation, draft, offer, params, seed))
+
+    async def _once(
+        self, invocation: Invocation, draft: JobDraft, offer: ModelOffer, params: Params, seed: int
+    ) -> Job:
+        key = origin_key(invocation)
+        now = self._clock()
+        async with self._uow() as uow:
+            member = await uow.accounts.resolve(invocation.origin, now=now)
+            known = await uow.jobs.by_origin_key(key)
+            if known is not None:
+                return known
+            limits = await self._permit(uow, member, params)
+            estimate = await self._quota.estimate(
+                uow, offer.name, draft.count, offer.spec.first_estimate_gpu_ms
+            )
+            await self._quota.check(uow, member, limits, estimate)
+            start_tag = await _start_tag(uow, member)
+            job = Job(
+                id=uuid4().hex,
+                origin_key=key,
+                kind="generate",
+                command=draft.command,
+                account_id=member.account_id,
+                community_id=member.community_id,
+                generator=offer.spec.name,
+                model=offer.name,
+                params=params.model_dump(mode="json"),
+                seed=seed,
+                count=draft.count,
+                compat=offer.spec.compat_key(offer.name, params),
+                inputs=dict(draft.inputs),
+                state=JobState.QUEUED,
+                created_at=now,
+                start_tag=start_tag,
+                finish_tag=start_tag + 1.0 / limits.weight,
+                reserved_gpu_ms=estimate,
+                locale=invocation.origin.locale,
+                private=draft.private or invocation.private,
+                parent_job_id=draft.parent_job_id,
+            )
+            if not await uow.jobs.add(job, _delivery(invocation, job)):
+                raise Conflict("another transaction admits the same invocation")
+            await self._quota.reserve(uow, job)
+            await uow.commit()
+        return job
+
+    async def _permit(self, uow: UnitOfWork, member: Member, params: Params) -> Limits:
+        """What the community's settings say of this request; returns the member's limits."""
+        settings = await uow.settings.get_many([STUDIO, member.community_id], _SETTINGS)
+        rules = [
+            rule
+            for place in (STUDIO, member.community_id)
+            for rule in read_rules(settings.get((place, rules_setting.SETTING)))
+        ]
+        self._moderation.check_params(params.model_dump(), rules)
+        limits = self._quota.limits_in(settings, member)
+        active = await uow.jobs.active(member.account_id, member.community_id)
+        if active.waiting >= limits.waiting_jobs:
+            raise TooManyJobs(
+                f"You have {active.waiting} jobs waiting already, and {limits.waiting_jobs} may"
+                " wait. Let some finish, or /cancel one.",
+                f"你已有 {active.waiting} 个任务在排队，最多可排 {limits.waiting_jobs} 个。"
+                "请等一些完成，或用 /cancel 取消一个。",
+            )
+        return limits
+
+
+def origin_key(invocation: Invocation) -> str:
+    """The idempotency key: the event's id on its platform, and who sent it, so that nobody can
+    claim somebody else's event."""
+    origin = invocation.origin
+    return storable_text(f"{origin.platform}:{origin.identity_external_id}:{invocation.id}")
+
+
+async def _start_tag(uow: UnitOfWork, member: Member) -> float:
+    last = await uow.jobs.last_finish_tag(member.account_id, member.community_id)
+    return max(await uow.virtual_time(), last or 0.0)
+
+
+def _delivery(invocation: Invocation, job: Job) -> Delivery:
+    return Delivery(
+        job_id=job.id,
+        account_id=job.account_id,
+        platform=invocation.origin.platform,
+        address=invocation.address,
+        private=job.private,
+        state=DeliveryState.WAITING,
+    )
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbelow(MAX_SEED + 1)
+    if not 0 <= seed <= MAX_SEED:
+        raise BadOption(
+            f"seed must be between 0 and {MAX_SEED}.", f"seed 必须在 0 和 {MAX_SEED} 之间。"
+        )
+    return seed

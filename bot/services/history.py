@@ -1,0 +1,98 @@
+"""One's past jobs: pages, favourites, deletion."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+
+from bot.core.chat import Origin
+from bot.core.domain import Artifact, Job
+from bot.core.i18n import replies
+from bot.core.ports import UnitOfWorkFactory
+from bot.core.storable import is_storable
+from bot.errors import NotAllowed
+from bot.services.access import job_to_end, may_be_listed, owns, visible_job
+from bot.services.transactions import repeated
+from generators.artifacts import ArtifactStore
+
+log = structlog.get_logger(__name__)
+
+MAX_PAGE = 1000
+MAX_SEARCH_CHARACTERS = 200
+
+Cursor = tuple[datetime, str]
+"""The `created_at` and id of the last job seen."""
+
+
+class HistoryService:
+    """What a member made before."""
+
+    def __init__(self, uow: UnitOfWorkFactory, artifacts: ArtifactStore) -> None:
+        self._uow, self._artifacts = uow, artifacts
+
+    async def page(
+        self,
+        origin: Origin,
+        *,
+        limit: int,
+        before: Cursor | None = None,
+        favorites: bool = False,
+        search: str = "",
+    ) -> list[tuple[Job, tuple[Artifact, ...]]]:
+        """Ended jobs, newest first, with their artifacts; `search` is text that occurs in the
+        prompt, upper and lower case alike. In a community only what was made there, elsewhere
+        everything of the account's."""
+        if not is_storable(search):
+            return []
+        async with self._uow(write=False) as uow:
+            member = await uow.accounts.find(origin)
+            place = may_be_listed(origin, member)
+            jobs = await uow.jobs.history(
+                member.account_id,
+                None if place is None else [place],
+                limit=min(max(limit, 0), MAX_PAGE),
+                before=before,
+                favorites=favorites,
+                search=search[:MAX_SEARCH_CHARACTERS],
+            )
+            artifacts = await uow.artifacts.of_jobs([job.id for job in jobs])
+        return [(job, artifacts[job.id]) for job in jobs]
+
+    async def set_favorite(self, origin: Origin, job_id: str, on: bool | None) -> bool:
+        """Mark one's own job, unmark it, or with None the other of the two; returns what it is now.
+        Raises NotFound or NotAllowed."""
+
+        async def once() -> bool:
+            async with self._uow() as uow:
+                job, member = await visible_job(uow, origin, job_id)
+                if not owns(member, job):
+                    raise NotAllowed(replies.NOT_YOURS.en, replies.NOT_YOURS.zh)
+                favorite = not job.favorite if on is None else on
+                await uow.jobs.set_favorite(job_id, favorite)
+                await uow.commit()
+                return favorite
+
+        return await repeated(once)
+
+    async def delete(self, origin: Origin, job_id: str) -> None:
+        """Erase a job's content and its media for good; its owner or a moderator may. The ledger
+        keeps what it cost. Raises NotFound or NotAllowed."""
+
+        async def once() -> list[Artifact]:
+            async with self._uow() as uow:
+                job = await job_to_end(uow, origin, job_id)
+                if not job.state.ended:
+                    raise NotAllowed(
+                        "This job has not ended yet. /cancel it first.",
+                        "这个任务还没有结束，请先用 /cancel 取消。",
+                    )
+                gone = await uow.jobs.erase(job_id)
+                await uow.commit()
+                return gone
+
+        for artifact in await repeated(once):
+            try:
+                await self._artifacts.forget(artifact.key, owner=artifact.account_id)
+            except Exception:  # the row is gone, so nobody can fetch it; the bytes are only litter
+                log.exception("the bytes of a deleted job stay behind", job_id=job_id)

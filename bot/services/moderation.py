@@ -1,0 +1,102 @@
+"""Whether a prompt may be worked on: the studio's and the community's word and pattern rules.
+
+A rule is a word or phrase; `*` stands for any letters inside a word, `?` for one character. Rules
+become expressions with bounded repetition only, so that no rule and no prompt can keep the gateway
+busy. The setting `prompt_rules` is a list of rules; there are none by default.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from bot.core.suggest import shown
+from bot.errors import BadOption, PromptRefused
+
+SETTING = "prompt_rules"
+
+MAX_RULE_CHARACTERS = 100
+MAX_STARS = 3
+MAX_RULES = 500
+_STAR = r"[^\s]{0,30}"
+_UNSPACED_SCRIPTS_FROM = 0x2E80  # from here on (CJK and kin) words have no blanks around them
+
+
+class ModerationService:
+    """Checks texts against rules. Holds nothing; rules come from settings."""
+
+    def check(self, text: str, rules: Iterable[str]) -> None:
+        """Raise PromptRefused, naming what is not allowed, where a rule matches the text."""
+        plain = normalised(text)
+        for rule in rules:
+            found = _expression(rule).search(plain)
+            if found is not None:
+                word = shown(found.group())
+                raise PromptRefused(
+                    f"Prompts with “{word}” are not allowed here. Please word it differently.",
+                    f"这里不允许含有“{word}”的提示词，请换一种说法。",
+                )
+
+    def check_params(self, params: Mapping[str, Any], rules: Sequence[str]) -> None:
+        """Check every text a generator is asked for. What a picture should *not* show may be
+        named."""
+        if not rules:
+            return
+        for name, value in params.items():
+            if isinstance(value, str) and not name.startswith("negative"):
+                self.check(value, rules)
+
+
+def read_rules(setting: Any) -> tuple[str, ...]:
+    """Rules as they are stored; anything that is no rule is left out, for a mistake in a setting
+    must not stop a community."""
+    if not isinstance(setting, list):
+        return ()
+    return tuple(rule for rule in setting[:MAX_RULES] if isinstance(rule, str) and rule.strip())
+
+
+def check_rule(rule: str) -> None:
+    """Raise BadOption unless the rule is one; for whoever stores rules."""
+    if not normalised(rule).strip("*? "):
+        raise BadOption(
+            "A rule needs at least one letter besides * and ?.",
+            "规则除 * 和 ? 外至少需要一个字符。",
+        )
+    if len(rule) > MAX_RULE_CHARACTERS or rule.count("*") > MAX_STARS:
+        raise BadOption(
+            f"A rule may have at most {MAX_RULE_CHARACTERS} characters and {MAX_STARS} stars.",
+            f"规则最多 {MAX_RULE_CHARACTERS} 个字符，最多 {MAX_STARS} 个 *。",
+        )
+
+
+def normalised(text: str) -> str:
+    """NFKC and casefolded, without characters that leave no mark, blanks as single spaces: what
+    looks the same is the same."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    visible = "".join(char for char in folded if unicodedata.category(char) not in {"Cf", "Mn"})
+    return " ".join(visible.split())
+
+
+@lru_cache(maxsize=4096)
+def _expression(rule: str) -> re.Pattern[str]:
+    """A rule as an expression over normalised text. Stars beyond the allowed are plain letters."""
+    plain = normalised(rule)[:MAX_RULE_CHARACTERS]
+    parts: list[str] = []
+    stars = 0
+    for char in plain:
+        if char == "*" and stars < MAX_STARS:
+            stars += 1
+            parts.append(_STAR)
+        else:
+            parts.append("." if char == "?" else re.escape(char))
+    begin = r"(?<![^\W_])" if _spaced(plain[:1]) else ""
+    end = r"(?![^\W_])" if _spaced(plain[-1:]) else ""
+    return re.compile(begin + "".join(parts) + end)
+
+
+def _spaced(char: str) -> bool:
+    """Whether a word that has this character at its edge ends there."""
+    return char.isalnum() and ord(char) < _UNSPACED_SCRIPTS_FROM
