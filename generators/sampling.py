@@ -34,10 +34,13 @@ def noise_levels(scheduler: Any, step: int) -> tuple[float, float] | None:
     latents = signal * picture + noise * unit noise; None where the scheduler does not tell.
 
     Flow matching: (1 - s, s). Variance exploding (Euler and kin): (1, s). Variance preserving
-    (DDIM and kin): (sqrt(a), sqrt(1 - a)).
+    (DDIM and kin): (sqrt(a), sqrt(1 - a)). DPM-Solver can be any of them, and says which.
     """
     name = type(scheduler).__name__
     sigmas = getattr(scheduler, "sigmas", None)
+    if name.startswith("DPMSolver") and sigmas is not None and step < len(sigmas):
+        signal, noise = scheduler._sigma_to_alpha_sigma_t(sigmas[step])
+        return float(signal), float(noise)
     if name.startswith("FlowMatch") and sigmas is not None and step < len(sigmas):
         sigma = float(sigmas[step])
         return 1.0 - sigma, sigma
