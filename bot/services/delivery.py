@@ -73,7 +73,7 @@ class DeliveryService:
         finally:
             await self.drain()
 
-    def wake(self) -> None:
+    def wake(self, job_id: str = "") -> None:
         """A job has ended: there is something to deliver."""
         self._awake.ring()
 

@@ -74,7 +74,7 @@ class Dispatcher:
         *,
         status: StudioStatus,
         metrics: Metrics,
-        on_ended: Callable[[], None] = lambda: None,
+        on_ended: Callable[[str], None] = lambda job_id: None,
         max_items: Callable[[Job], int] = batch_items,
         gather_s: float = 0.015,
         poll_s: float = 1.0,
@@ -83,7 +83,7 @@ class Dispatcher:
         stuck_s: float = 300.0,
         cancel_grace_s: float = 5.0,
     ) -> None:
-        """`on_ended` is called after every end that is committed here (wakes the delivery).
+        """`on_ended` hears of every job whose end is committed here (wakes the delivery).
         `gather_s`: how long to wait after being woken, so that the results of one batch, which come
         one by one, free room for one batch and not for many small ones. See `Reconciler` for
         `stuck_s` and `cancel_grace_s`."""
@@ -235,10 +235,10 @@ class Dispatcher:
             self.news.take(event)
         await asyncio.sleep(self._poll_s)
 
-    def _ended(self, on_ended: Callable[[], None]) -> Callable[[str], None]:
+    def _ended(self, on_ended: Callable[[str], None]) -> Callable[[str], None]:
         def ended(job_id: str) -> None:
             self.reconciler.forget(job_id)
-            on_ended()
+            on_ended(job_id)
             self.wake()
 
         return ended

@@ -2,7 +2,7 @@
 
 The order itself is start-time fair queueing (Goyal, Vin and Cheng, 1996), kept in SQL: a job's
 start tag is the larger of the virtual time at its admission and its member's last finish tag, its
-finish tag lies `count / weight` further, and the virtual time is the start tag of the job that was
+finish tag lies `1 / weight` further, and the virtual time is the start tag of the job that was
 dispatched last. So the k-th job of each member competes with the k-th of every other, and nobody
 can starve: tags only grow. Here the order meets what a GPU likes: batches and loaded models.
 Only the dispatcher calls this.
