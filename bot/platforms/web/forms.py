@@ -1,0 +1,61 @@
+"""Declared commands as plain JSON: what the composer completes and what a form asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bot.core.chat import Command, Option
+from bot.platforms.web.visitors import Visitor
+
+
+def visible(commands: Sequence[Command], visitor: Visitor) -> list[Command]:
+    """The commands that this visitor may use, as declared."""
+    role = visitor.origin().role
+    return [command for command in commands if role.at_least(command.role)]
+
+
+def makers(commands: Iterable[Command]) -> list[Command]:
+    """The commands that make something out of words: those that cannot do without."""
+    return [
+        command
+        for command in commands
+        if any(option.rest and option.required for option in command.option_list())
+    ]
+
+
+def command_json(command: Command, locale: str) -> dict[str, Any]:
+    """Name, summary and options of a command, with the choices as they are now."""
+    return {
+        "name": command.name,
+        "summary": command.summary.in_(locale),
+        "category": command.category,
+        "examples": [typed(command, example) for example in command.examples],
+        "options": [_option_json(option, locale) for option in in_order(command.option_list())],
+    }
+
+
+def in_order(options: Iterable[Option]) -> list[Option]:
+    """What is needed first, then the rest as declared."""
+    return sorted(options, key=lambda option: not (option.required or option.rest))
+
+
+def typed(command: Command, example: str) -> str:
+    """An example as one would type it, whether or not it was declared with the command's name."""
+    return example if example.startswith("/") else f"/{command.name} {example}".rstrip()
+
+
+def _option_json(option: Option, locale: str) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "description": option.description.in_(locale),
+        "type": option.type.value,
+        "required": option.required,
+        "default": option.default,
+        "minimum": option.minimum,
+        "maximum": option.maximum,
+        "rest": option.rest,
+        "choices": [
+            {"value": choice.value, "label": choice.label} for choice in option.choice_list()
+        ],
+    }

@@ -1,0 +1,77 @@
+"""Artifacts over HTTP: by id and permission, with types a browser cannot be tricked by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiohttp import web
+
+from bot.core.domain import Artifact
+from bot.errors import NotFound
+from bot.platforms.web.visitors import Visitor
+from generators.artifacts import ArtifactMissing
+
+if TYPE_CHECKING:
+    from bot.services import Services
+
+log = structlog.get_logger(__name__)
+
+# What may be shown in the page. Anything else (HTML, SVG, unknown) could run script on our own
+# origin if it were opened, so it is only ever saved.
+SHOWN: Final = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
+    "video/mp4": "mp4",
+    "video/webm": "webm",
+    "text/plain": "txt",
+}
+
+
+class Media:
+    """Hands out artifacts."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def serve(self, request: web.Request, visitor: Visitor) -> web.Response:
+        """The bytes. Raises NotFound alike for what is gone and for what is somebody else's."""
+        artifact_id = request.match_info["artifact_id"]
+        try:
+            artifact, data = await self._services.jobs.artifact_for(visitor.origin(), artifact_id)
+        except ArtifactMissing as error:
+            log.error("artifact without bytes", artifact_id=artifact_id)
+            raise NotFound(
+                "The file is not in the studio's store any more.", "文件已不在工作室的存储中。"
+            ) from error
+        tag = f'"{artifact.key}"'
+        headers = {
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "ETag": tag,
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers=headers)
+        mime = artifact.mime.split(";")[0].strip().lower()
+        if mime not in SHOWN or "download" in request.query:
+            headers["Content-Disposition"] = f'attachment; filename="{file_name(artifact)}"'
+        headers["Content-Type"] = _content_type(mime)
+        return web.Response(body=data, headers=headers)
+
+
+def file_name(artifact: Artifact) -> str:
+    """What a downloaded artifact is called: plain ASCII, nothing a member chose."""
+    extension = SHOWN.get(artifact.mime.split(";")[0].strip().lower(), "bin")
+    return f"atelier-{artifact.job_id[:8]}-{artifact.position + 1}.{extension}"
+
+
+def _content_type(mime: str) -> str:
+    if mime not in SHOWN:
+        return "application/octet-stream"
+    return f"{mime}; charset=utf-8" if mime.startswith("text/") else mime

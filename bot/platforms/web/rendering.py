@@ -1,0 +1,174 @@
+"""Draws pages and fragments with Jinja. Everything is escaped; no template marks text as safe.
+
+A fragment pushed to a tab comes from the same macros as the page, so an answer looks the same
+whether it arrived live or was there on load. Used by `pages`, `api`, `guard` and `platform`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bot.core.chat import Option, OptionType, Reply
+from bot.core.domain import Artifact
+from bot.core.i18n import formats
+from bot.platforms.web.assets import Assets
+from bot.platforms.web.forms import in_order
+from bot.platforms.web.media import SHOWN
+from bot.platforms.web.texts import Texts
+from bot.platforms.web.turns import Turn
+from bot.platforms.web.visitors import Visitor
+from bot.services.quota import QuotaView
+
+FOLDER: Final = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """How much of the quota is used: a fraction (0 to 1) and a sentence."""
+
+    fraction: float
+    text: str
+    detail: str
+
+
+class Pages:
+    """All templates, compiled when first used."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(FOLDER),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters["json_block"] = _json_block
+        self._environment.globals.update(
+            asset=assets.url,
+            scripts=assets.scripts,
+            pictures=_pictures,
+            other_media=_other_media,
+            shown_fields=_shown_fields,
+            other_fields=_other_fields,
+            control=_control,
+            duration=formats.duration,
+            figure=_figure,
+        )
+
+    def page(
+        self,
+        template: str,
+        visitor: Visitor,
+        meter: Meter | None,
+        *,
+        status: int = 200,
+        **values: object,
+    ) -> web.Response:
+        """A whole page."""
+        text = self._environment.get_template(template).render(
+            t=Texts(visitor.locale), visitor=visitor, meter=meter, **values
+        )
+        response = web.Response(text=text, content_type="text/html", status=status)
+        response.headers["Content-Language"] = visitor.locale
+        if len(text) > 2000:
+            response.enable_compression()
+        return response
+
+    def error(self, visitor: Visitor, status: int, sentence: str) -> web.Response:
+        """A page that says what went wrong."""
+        name = HTTPStatus(status).phrase
+        return self.page("error.html", visitor, None, status=status, sentence=sentence, name=name)
+
+    def turn(self, turn: Turn, visitor: Visitor) -> str:
+        """One turn of the conversation as HTML."""
+        return self._environment.get_template("turn.html").render(
+            t=Texts(visitor.locale), turn=turn
+        )
+
+
+def meter(view: QuotaView, locale: str) -> Meter | None:
+    """The quota as the header shows it; None where there is no limit."""
+    t = Texts(locale)
+    if view.limits.gpu_ms is not None:
+        used, limit = view.usage.gpu_ms, view.limits.gpu_ms
+        text = t.say(
+            "quota_used",
+            used=formats.duration(used / 1000, locale),
+            limit=formats.duration(limit / 1000, locale),
+        )
+    elif view.limits.jobs is not None:
+        used, limit = view.usage.jobs, view.limits.jobs
+        text = t.say("quota_jobs", used=used, limit=limit)
+    else:
+        return None
+    detail = t.say("quota_frees", time=f"{view.frees_at:%H:%M}") if view.frees_at else ""
+    return Meter(fraction=min(1.0, used / limit) if limit else 1.0, text=text, detail=detail)
+
+
+def meter_json(meter: Meter | None) -> dict[str, Any] | None:
+    """The same for the page's script."""
+    if meter is None:
+        return None
+    return {"fraction": meter.fraction, "text": meter.text, "detail": meter.detail}
+
+
+def _pictures(media: Sequence[Artifact]) -> list[Artifact]:
+    """The pictures to show: single ones rather than the contact sheet that chats get."""
+    found = [one for one in media if one.mime in SHOWN and one.mime.startswith("image/")]
+    return [one for one in found if one.role == "item"] or found
+
+
+def _other_media(media: Sequence[Artifact]) -> list[Artifact]:
+    shown = {one.id for one in media if one.mime in SHOWN and one.mime.startswith("image/")}
+    return [one for one in media if one.id not in shown]
+
+
+def _shown_fields(reply: Reply) -> list[tuple[Option, str]]:
+    """A form's fields that matter at once: what is needed, and what comes filled in."""
+    fields = reply.form.fields if reply.form else ()
+    needed = [one for one in fields if one[0].required or one[0].rest or one[1]]
+    return _ordered(needed or list(fields))
+
+
+def _other_fields(reply: Reply) -> list[tuple[Option, str]]:
+    shown = {option.name for option, _ in _shown_fields(reply)}
+    fields = reply.form.fields if reply.form else ()
+    return [one for one in fields if one[0].name not in shown]
+
+
+def _ordered(fields: list[tuple[Option, str]]) -> list[tuple[Option, str]]:
+    values = {option.name: value for option, value in fields}
+    return [(option, values[option.name]) for option in in_order(o for o, _ in fields)]
+
+
+def _control(option: Option) -> str:
+    """Which HTML control asks for the option."""
+    if option.type is OptionType.BOOLEAN:
+        return "checkbox"
+    if option.choice_list():
+        return "suggest" if option.open_choices else "select"
+    if option.type in {OptionType.INTEGER, OptionType.NUMBER}:
+        return "number"
+    return "textarea" if option.multiline or option.rest else "text"
+
+
+def _figure(number: float) -> str:
+    return f"{int(number)}" if float(number).is_integer() else f"{number:g}"
+
+
+def _json_block(value: Mapping[str, Any]) -> Markup:
+    """JSON inside `<script type="application/json">`: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  # escaped in the loop above

@@ -1,0 +1,200 @@
+"""Every sentence of the studio's pages, in every language. A page gets them as `t`, its script as
+JSON (those whose names begin with `js_`). Used by `rendering` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bot.core.chat import Text
+
+TEXTS: Final[Mapping[str, Text]] = {
+    # --- frame ---
+    "studio": Text(en="Studio", zh="创作"),
+    "history": Text(en="History", zh="历史"),
+    "help": Text(en="Help", zh="帮助"),
+    "skip": Text(en="Skip to the composer", zh="跳到输入框"),
+    "skip_content": Text(en="Skip to the content", zh="跳到内容"),
+    "main_navigation": Text(en="Pages", zh="页面"),
+    "language": Text(en="Language", zh="语言"),
+    "other_language": Text(en="中文", zh="English"),
+    "theme": Text(en="Switch between light and dark", zh="切换浅色与深色"),
+    "owner_badge": Text(en="Owner", zh="主人"),
+    "no_script": Text(
+        en="The studio needs JavaScript. Please allow it for this page.",
+        zh="工作室需要 JavaScript，请为本页启用。",
+    ),
+    # --- quota ---
+    "quota": Text(en="Quota", zh="额度"),
+    "quota_used": Text(en="{used} of {limit} used", zh="已用 {used}，共 {limit}"),
+    "quota_jobs": Text(en="{used} of {limit} jobs used", zh="已用 {used} 个任务，共 {limit} 个"),
+    "quota_frees": Text(en="more is free from {time} UTC", zh="UTC {time} 起恢复"),
+    # --- chat ---
+    "conversation": Text(en="Conversation", zh="对话"),
+    "welcome": Text(en="What shall we make?", zh="今天做点什么？"),
+    "welcome_lead": Text(
+        en="Type a command below, or start with one of these. "
+        "Pictures and texts are made by this studio's own models.",
+        zh="在下面输入命令，或从这些例子开始。图片和文字都由工作室自己的模型生成。",
+    ),
+    "examples": Text(en="Examples", zh="例子"),
+    "earlier": Text(en="Earlier work is in your history", zh="更早的作品在历史中"),
+    "you_asked": Text(en="You asked", zh="你的请求"),
+    "answer": Text(en="Answer", zh="回答"),
+    "composer": Text(en="Command", zh="命令"),
+    "composer_placeholder": Text(en="Type / for commands", zh="输入 / 查看命令"),
+    "send": Text(en="Send", zh="发送"),
+    "open_form": Text(en="Open this command as a form", zh="以表单打开此命令"),
+    "suggestions": Text(en="Suggestions", zh="建议"),
+    "keys": Text(
+        en="Enter sends · Tab completes · Shift+Enter starts a new line",
+        zh="回车发送 · Tab 补全 · Shift+回车换行",
+    ),
+    # --- a job on its way ---
+    "next_in_line": Text(en="Next in line", zh="下一个就是你"),
+    "in_line": Text(en="Number {position} in line", zh="排在第 {position} 位"),
+    "about": Text(en="about {time}", zh="约 {time}"),
+    "working": Text(en="Working", zh="正在生成"),
+    "progress": Text(en="Progress", zh="进度"),
+    # --- media ---
+    "enlarge": Text(en="enlarge picture {n} of {total}", zh="放大第 {n} 张，共 {total} 张"),
+    "enlarge_one": Text(en="enlarge", zh="放大"),
+    "download": Text(en="Download", zh="下载"),
+    "close": Text(en="Close", zh="关闭"),
+    "previous": Text(en="Previous picture", zh="上一张"),
+    "next": Text(en="Next picture", zh="下一张"),
+    "picture": Text(en="Picture", zh="图片"),
+    "actions": Text(en="Actions", zh="操作"),
+    "no_sound": Text(en="Your browser cannot play this.", zh="你的浏览器无法播放。"),
+    # --- forms ---
+    "submit": Text(en="Start", zh="开始"),
+    "dismiss": Text(en="Cancel", zh="取消"),
+    "more_options": Text(en="More options", zh="更多选项"),
+    "by_default": Text(en="Default", zh="默认"),
+    "required": Text(en="required", zh="必填"),
+    "bounds": Text(en="{low} to {high}", zh="{low} 到 {high}"),
+    "bounds_low": Text(en="at least {low}", zh="至少 {low}"),
+    "bounds_high": Text(en="at most {high}", zh="至多 {high}"),
+    # --- history ---
+    "history_title": Text(en="Your history", zh="你的历史"),
+    "search": Text(en="Search your prompts", zh="搜索你的提示词"),
+    "search_button": Text(en="Search", zh="搜索"),
+    "only_favorites": Text(en="Favourites only", zh="只看收藏"),
+    "older": Text(en="Older", zh="更早"),
+    "newest": Text(en="Newest", zh="最新"),
+    "history_empty": Text(en="Nothing here yet.", zh="这里还什么都没有。"),
+    "history_empty_lead": Text(
+        en="What you make in the studio is kept here.", zh="你在工作室里做的东西会保存在这里。"
+    ),
+    "nothing_found": Text(en="Nothing matches.", zh="没有匹配的内容。"),
+    "clear_search": Text(en="Show everything", zh="显示全部"),
+    "back_to_studio": Text(en="Back to the studio", zh="回到创作"),
+    # --- owner ---
+    "owner_title": Text(en="Become the owner", zh="成为主人"),
+    "owner_lead": Text(
+        en="This link makes this browser the owner's. It works once. "
+        "Only go on if you host this studio.",
+        zh="这个链接会让当前浏览器成为主人的浏览器，只能使用一次。只有架设工作室的人才应继续。",
+    ),
+    "owner_button": Text(en="I host this studio", zh="我是工作室的主人"),
+    "owner_missing": Text(
+        en="The link is incomplete. Copy it whole from the terminal where `atelier up` runs.",
+        zh="链接不完整。请从运行 `atelier up` 的终端里完整复制。",
+    ),
+    # --- errors ---
+    "error_title": Text(en="That did not work", zh="没有成功"),
+    "missing_title": Text(en="There is nothing here", zh="这里什么都没有"),
+    "missing_lead": Text(
+        en="The page may have moved, or what was here was deleted.",
+        zh="页面可能已移动，或内容已被删除。",
+    ),
+    "not_here": Text(
+        en="This studio does not answer to that name. Use {url}.",
+        zh="工作室不使用这个地址，请改用 {url}。",
+    ),
+    "foreign_origin": Text(
+        en="This request came from another site, so it was refused.",
+        zh="请求来自其他网站，已被拒绝。",
+    ),
+    "unknown_visitor": Text(
+        en="This page does not know you any more. Please reload it.",
+        zh="页面已不认识你了，请重新加载。",
+    ),
+    "too_many_guests": Text(
+        en="Too many new visitors come from your network. Please try again later.",
+        zh="来自你所在网络的新访客太多，请稍后再试。",
+    ),
+    "too_many_tabs": Text(
+        en="Too many tabs are open at once. Close some of them.",
+        zh="打开的标签页太多，请关闭一些。",
+    ),
+    "starting": Text(
+        en="The studio is just starting. Try again in a moment.", zh="工作室正在启动，请稍后再试。"
+    ),
+    "bad_request": Text(
+        en="The studio could not read that request.", zh="工作室无法读取这个请求。"
+    ),
+    "too_large": Text(
+        en="That is too long: at most {limit} KiB fit.", zh="内容太长：最多 {limit} KiB。"
+    ),
+    "internal": Text(
+        en="Something broke on our side. It was logged as {id}.",
+        zh="我们这边出了问题，已记录为 {id}。",
+    ),
+    "say_command": Text(
+        en="Begin with a command, such as {example}.", zh="请以命令开头，例如 {example}。"
+    ),
+    # --- said by the script ---
+    "js_lost": Text(en="Connection lost. Trying again…", zh="连接中断，正在重试……"),
+    "js_back": Text(en="Connected again.", zh="已恢复连接。"),
+    "js_not_sent": Text(
+        en="Not sent: the studio cannot be reached. Your text is still here.",
+        zh="未发送：无法连接工作室。你的文字还在这里。",
+    ),
+    "js_ready": Text(en="Ready: {prompt}", zh="完成：{prompt}"),
+    "js_started": Text(en="Started: {prompt}", zh="已开始：{prompt}"),
+    "js_sending": Text(en="Sending", zh="正在发送"),
+    "js_next_in_line": Text(en="Next in line", zh="下一个就是你"),
+    "js_in_line": Text(en="Number {position} in line", zh="排在第 {position} 位"),
+    "js_about_s": Text(en="about {n} s", zh="约 {n} 秒"),
+    "js_about_min": Text(en="about {n} min", zh="约 {n} 分钟"),
+    "js_working": Text(en="Working", zh="正在生成"),
+    "js_step": Text(en="Step {step} of {total}", zh="第 {step} 步，共 {total} 步"),
+    "js_suggestions": Text(en="{n} suggestions", zh="{n} 条建议"),
+    "js_queued": Text(en="Started in the studio", zh="已在创作页开始"),
+    "js_removed": Text(en="Deleted", zh="已删除"),
+    "js_confirm_delete": Text(en="Press again to delete", zh="再按一次以删除"),
+    "js_go": Text(en="Show", zh="查看"),
+    "js_required": Text(en="required", zh="必填"),
+    "js_unreadable": Text(
+        en="The studio answered in a way this page does not understand. Reload it.",
+        zh="页面无法理解工作室的回答，请重新加载。",
+    ),
+}
+
+
+class Texts:
+    """All texts in one language: `t.send`, `t.in_line(position=2)` through `say`."""
+
+    def __init__(self, locale: str) -> None:
+        self.locale = locale
+        self._texts = {name: text.in_(locale) for name, text in TEXTS.items()}
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self._texts[name]
+        except KeyError:
+            raise AttributeError(f"no text is called {name!r}") from None
+
+    def say(self, name: str, **values: object) -> str:
+        """A sentence with its places filled in."""
+        return self._texts[name].format(**values)
+
+    def script(self) -> dict[str, str]:
+        """What the page's script says, without the prefix."""
+        return {
+            name.removeprefix("js_"): text
+            for name, text in self._texts.items()
+            if name.startswith("js_")
+        }
