@@ -46,7 +46,8 @@ def load_commands(offers: ModelOffers) -> Mapping[str, Command]:
     commands: dict[str, Command] = {}
     offered = Offered(offers, MappingProxyType(commands))
     found: dict[str, Command] = {}
-    for module in pkgutil.iter_modules(__path__):
+    # Folder by folder, since a walk over all of them at once would hide the second of two files.
+    for module in (module for folder in __path__ for module in pkgutil.iter_modules([folder])):
         if module.name.startswith("_"):
             continue
         if module.name in found:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.core import answers
 from bot.core.chat import Card, Command, Invocation, Options, Reply, Text
-from bot.core.domain import Job, JobState
+from bot.core.domain import Job
 
 if TYPE_CHECKING:
     from bot.services import Services
@@ -20,8 +20,7 @@ _TOTALS = Text(
 _ASLEEP = Text(
     en="No worker is ready yet; jobs wait until one is.", zh="还没有就绪的工作进程，任务会等待。"
 )
-_RUNNING = Text(en="running", zh="正在运行")
-_CARD = Text(en="/{command} · {state} · job {job}", zh="/{command} · {state} · 任务 {job}")
+_CARD = Text(en="/{command} · job {job} · {state}", zh="/{command} · 任务 {job} · {state}")
 
 
 async def _run(services: Services, invocation: Invocation, options: Options) -> Reply:
@@ -43,8 +42,7 @@ async def _run(services: Services, invocation: Invocation, options: Options) -> 
 
 
 def _card(services: Services, job: Job, position: int, eta_s: float | None, locale: str) -> Card:
-    running = job.state is not JobState.QUEUED
-    state = _RUNNING.in_(locale) if running else answers.place_text(position, eta_s, locale)
+    state = answers.place_text(position, eta_s, locale)
     return Card(
         job_id=job.id,
         title=answers.title_of(job),

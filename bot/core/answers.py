@@ -83,8 +83,8 @@ def remix_button(signer: Signer, job: Job, locale: str) -> Button:
 
 
 def place_text(position: int, eta_s: float | None, locale: str) -> str:
-    """Where a job stands in the queue, in words."""
-    place = replies.QUEUED_NEXT if position <= 1 else replies.QUEUED_AT
+    """Where a job stands in the queue, in words; position 1 is next, 0 was sent already."""
+    place = (replies.RUNNING, replies.QUEUED_NEXT, replies.QUEUED_AT)[min(max(position, 0), 2)]
     sentences = [place.in_(locale).format(position=position)]
     if eta_s is not None:
         time = formats.duration(eta_s, locale)

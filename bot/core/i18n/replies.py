@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.core.chat import Text
 
 # --- a job on its way, and how it ended ---
+RUNNING = Text(en="Working on it.", zh="正在生成。")
 QUEUED_NEXT = Text(en="Queued: you are next.", zh="已排队：下一个就是你。")
 QUEUED_AT = Text(en="Queued: number {position} in line.", zh="已排队：第 {position} 位。")
 QUEUED_ETA = Text(en="About {time} to go.", zh="大约还需 {time}。")
