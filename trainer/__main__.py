@@ -82,9 +82,14 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
     # Idle OpenMP threads that spin would take the other core's time from their neighbours.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
     from trainer.loop import Order, Run, StopRequest
 
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     if options.threads:
         torch.set_num_threads(options.threads)
     stop = StopRequest()

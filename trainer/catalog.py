@@ -36,7 +36,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     if not path.is_file():
         known = ", ".join(name for name in recipe_names() if not name.startswith("tiny_"))
         raise TrainingError(
-            f"There is no recipe {name_or_path!r}. Known: {known}; or give the path of a .toml file."
+            f"There is no recipe {name_or_path!r}. Known: {known}; or the path of a .toml file."
         )
     try:
         recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

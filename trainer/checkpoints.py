@@ -85,7 +85,7 @@ def save(
             _flush(path)
         if target.exists():
             shutil.rmtree(target)
-        os.rename(temporary, target)
+        temporary.rename(target)
         _flush(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Writing the weights' folder of a finished run, whole or not at all."""
+"""Writing the weights' folder of a finished run, whole or not at all, with its model card."""
 
 from __future__ import annotations
 
@@ -6,23 +6,65 @@ import os
 import shutil
 from pathlib import Path
 
-from trainer.contract import TrainingError
-from trainer.objective import Objective
+from generators.weights import read_manifest
+from trainer.contract import DatasetManifest, Recipe, TrainingError
+from trainer.objective import Card, Objective
 
 
-def write_weights(objective: Objective, folder: Path, figures: dict[str, float]) -> None:
+def write_weights(
+    objective: Objective,
+    folder: Path,
+    recipe: Recipe,
+    recipe_name: str,
+    dataset: DatasetManifest,
+    figures: dict[str, float],
+) -> None:
     """Export into a temporary folder beside `folder`, then rename it there (replacing an old one).
 
-    Raises TrainingError where the disk is full or cannot be written; the old folder stays.
+    Adds the model card, and `NOTICE` where the dataset's licence asks for one. Raises TrainingError
+    where the disk is full or cannot be written; the old folder stays.
     """
     temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         objective.export(temporary, figures)
+        text = model_card(objective.card, temporary, recipe, recipe_name, dataset)
+        (temporary / "README.md").write_text(text, encoding="utf-8")
+        if dataset.notice:
+            (temporary / "NOTICE").write_text(dataset.notice + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        os.rename(temporary, folder)
+        temporary.rename(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(f"The weights could not be written to {folder}: {error}.") from error
+
+
+def model_card(
+    card: Card, folder: Path, recipe: Recipe, recipe_name: str, dataset: DatasetManifest
+) -> str:
+    """Markdown: what it is, how to load it, data, licence, recipe, figures and limits."""
+    manifest = read_manifest(folder)
+    figures = manifest.figures if manifest else {}
+    licence_tail = "; its notice is in `NOTICE`" if dataset.notice else ""
+    parts = [
+        f"# {card.title}",
+        manifest.summary.get("en", "") if manifest else "",
+        "![samples](samples.png)" if (folder / "samples.png").is_file() else "",
+        f"```python\n{card.usage}\n```",
+        "## Data and licence",
+        f"`{dataset.name}`: {dataset.source or 'no source given'}. "
+        f"Licence: {dataset.licence}{licence_tail}.",
+        "## Training",
+        f"Recipe `{recipe_name}` (objective `{recipe.objective}`): {recipe.total_steps:,} steps of "
+        f"{recipe.batch_size * recipe.gradient_accumulation_steps} examples, "
+        f"{recipe.precision}, seed {recipe.seed}.",
+        "| figure | value |\n|---|---|\n"
+        + "\n".join(f"| {name} | {value} |" for name, value in figures.items())
+        if figures
+        else "",
+        "## Limits",
+        card.limits,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,7 +1,7 @@
-"""The one training loop, for every objective: precision, devices, optimizers, averages, checkpoints.
+"""The one training loop, for every objective: precision, devices, optimizers, averages, saving.
 
-Built on accelerate, so that the same code runs on a CPU, a GPU, or several by `accelerate launch -m
-trainer train ...`. Started by `trainer.__main__` only.
+Built on accelerate, so that the same code runs on a CPU, a GPU, or several by
+`accelerate launch -m trainer train ...`. Started by `trainer.__main__` only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from accelerate.utils import set_seed
 
 from trainer import checkpoints
 from trainer.catalog import load_objective
-from trainer.contract import Recipe, TrainingError, TrainingReport
+from trainer.contract import DatasetManifest, Recipe, TrainingError, TrainingReport
 from trainer.data.manifests import read_manifest
 from trainer.data.order import examples_of_step, step_seed
 from trainer.export import write_weights
@@ -94,7 +94,7 @@ class Run:
             self.accelerator.init_trackers("tensorboard")
 
     def _starting_checkpoint(self) -> Path | None:
-        """Where to go on, or None for a new run; the run's folder and recipe file exist after it."""
+        """Where to go on, or None for a new run; makes the run's folder and its recipe file."""
         self.order.out.mkdir(parents=True, exist_ok=True)
         found = checkpoints.latest(self.checkpoints)
         if found is not None and not self.order.resume:
@@ -230,18 +230,21 @@ class Run:
             self.report("sample", path=str(path))
         self.accelerator.wait_for_everyone()
 
-    def _inference_weights(self) -> "InferenceWeights":
+    def _inference_weights(self) -> InferenceWeights:
         return InferenceWeights(self.plain, self.average)
 
     def _finish(self) -> Path:
         """Last samples, held-out figures, exported weights and the report."""
         self._sample()
+        recipe, manifest = self.order.recipe, read_manifest(self.order.dataset)
         weights = self.order.out / "weights"
         if self.accelerator.is_main_process:
             with self._inference_weights():
                 figures = self.objective.evaluate()
-                write_weights(self.objective, weights, figures)
-            report = self._training_report(figures)
+                write_weights(
+                    self.objective, weights, recipe, self.order.recipe_name, manifest, figures
+                )
+            report = self._training_report(manifest, figures)
             text = report.model_dump_json(indent=2)
             (self.order.out / "report.json").write_text(text + "\n", encoding="utf-8")
             self.report("done", weights=str(weights), figures=figures)
@@ -249,8 +252,10 @@ class Run:
         self.accelerator.end_training()
         return weights
 
-    def _training_report(self, figures: dict[str, float]) -> TrainingReport:
-        recipe, manifest = self.order.recipe, read_manifest(self.order.dataset)
+    def _training_report(
+        self, manifest: DatasetManifest, figures: dict[str, float]
+    ) -> TrainingReport:
+        recipe = self.order.recipe
         seen = self.step * recipe.batch_size * recipe.gradient_accumulation_steps
         return TrainingReport(
             recipe=self.order.recipe_name,

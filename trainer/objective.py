@@ -31,12 +31,22 @@ class Setting:
     init: Path | None = None  # weights to start from instead of random ones
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model card says beyond the facts of the run; Markdown."""
+
+    title: str
+    usage: str  # Python that loads the folder with the stock library
+    limits: str
+
+
 class Objective(Protocol):
     """Made by `trainer.objectives.<name>.Objective(setting)`; raises TrainingError in words."""
 
     module: nn.Module
     """All that is trained; `module(batch)` returns the loss (a scalar, float32)."""
     dataset_size: int
+    card: Card
 
     def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
         """Whether a matrix of `module` is hidden (Muon) rather than an embedding or a head."""

@@ -7,7 +7,6 @@ about the sampler has to be saved to resume.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,24 +76,3 @@ def _halves(picture: Image.Image, size: int) -> bool:
     """Whether the picture shrinks by a whole factor, where the box filter is exact and crisp."""
     width, height = picture.size
     return width == height and width % size == 0
-
-
-def draw_caption(
-    captions: dict[str, list[str]], rng: random.Random, empty: float, languages: Sequence[str] = ()
-) -> str:
-    """One of the many ways to ask for this picture; "" with probability `empty` (guidance).
-
-    In a language drawn at random (the first counts double): the name (half of the time), a keyword
-    and the name, or one or two keywords.
-    """
-    known = [name for name in (languages or captions) if captions.get(name)]
-    if not known or rng.random() < empty:
-        return ""
-    phrases = captions[rng.choices(known, [2.0] + [1.0] * (len(known) - 1))[0]]
-    name, keywords = phrases[0], phrases[1:]
-    kind = rng.random()
-    if kind < 0.5 or not keywords:
-        return name
-    if kind < 0.7:
-        return f"{rng.choice(keywords)} {name}"
-    return " ".join(rng.sample(keywords, min(len(keywords), rng.choice((1, 2)))))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def write_manifest(folder: Path, manifest: DatasetManifest) -> None:
     temporary = folder / f".{MANIFEST_NAME}.new"
     text = json.dumps(manifest.model_dump(exclude_defaults=True), ensure_ascii=False, indent=1)
     temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, folder / MANIFEST_NAME)
+    temporary.replace(folder / MANIFEST_NAME)
 
 
 def check(folder: Path) -> list[Problem]:

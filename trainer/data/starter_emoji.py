@@ -27,6 +27,16 @@ HELD_OUT = 0.05
 LANGUAGES = ("en", "zh")
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 VARIATION_SELECTOR = "\ufe0f"
+MOST = 0.4  # of the ink, for a picture to have "a colour"
+COLOURS = (  # from and to, in degrees of hue
+    (-20, 18, "red", "红色"),
+    (18, 42, "orange", "橙色"),
+    (42, 68, "yellow", "黄色"),
+    (68, 165, "green", "绿色"),
+    (165, 250, "blue", "蓝色"),
+    (250, 295, "purple", "紫色"),
+    (295, 340, "pink", "粉色"),
+)
 LICENCE = "artwork Apache-2.0 (Noto Color Emoji), captions Unicode licence v3 (CLDR)"
 
 
@@ -61,6 +71,7 @@ def build(
             continue
         seen.add(digest)
         split = split_of(name, HELD_OUT)
+        add_colour(phrases, picture)
         file = path.relative_to(out).as_posix()
         examples.append(Example(file=file, sha256=digest, captions=phrases, split=split))
     manifest = DatasetManifest(
@@ -148,6 +159,29 @@ def render(face: ImageFont.FreeTypeFont, sequence: str) -> Image.Image | None:
     if int((np.ptp(pixels, axis=2) > 8).sum()) == 0 and _is_missing_glyph(face, pixels):
         return None
     return canvas.resize((128, 128), Image.Resampling.LANCZOS)
+
+
+def add_colour(phrases: dict[str, list[str]], picture: Image.Image) -> None:
+    """Add the colour of most of the ink to each language's keywords, where there is one.
+
+    CLDR seldom names colours, and "blue car" is what people type.
+    """
+    pixels = np.asarray(picture.convert("HSV").resize((32, 32), Image.Resampling.BOX))
+    hue, saturation, value = (pixels[..., plane].reshape(-1).astype(int) for plane in range(3))
+    ink = (saturation > 40) | (value < 200)
+    if ink.sum() < 40:
+        return
+    hue, saturation, value = hue[ink], saturation[ink], value[ink]
+    bright = (saturation > 90) & (value > 90)
+    degrees = hue * 360 // 256
+    for low, high, english, chinese in COLOURS:
+        inside = (degrees >= low) & (degrees < high)
+        inside |= (degrees >= low + 360) & (degrees < high + 360)
+        if (inside & bright).sum() > MOST * len(hue):
+            for language, word in (("en", english), ("zh", chinese)):
+                if language in phrases and word not in " ".join(phrases[language]):
+                    phrases[language].append(word)
+            return
 
 
 def _is_missing_glyph(face: ImageFont.FreeTypeFont, pixels: np.ndarray) -> bool:

@@ -1,28 +1,38 @@
 """Autoencoder: pictures to small latents and back (Kingma & Welling, 2014, arXiv:1312.6114).
 
 diffusers' own `AutoencoderKL`, so that the exported folder is a stock one. The loss is made for
-flat artwork with hard edges: absolute and squared error, the same for the picture's gradients (edges
-stay sharp without an adversary), and a small KL term that keeps latents near a unit Gaussian.
+flat artwork with hard edges: absolute and squared error, the absolute error of the picture's
+gradients (edges stay sharp without an adversary), and a small KL term that keeps latents near a
+unit Gaussian.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from generators.weights import WeightsManifest, write_manifest
 from trainer.data import images
-from trainer.objective import Batch, Setting, save_sheet
+from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
 EVALUATION_BATCH = 64
 SHOWN = 12  # held-out pictures on a sample sheet
+
+
+CARD = Card(
+    title="A small autoencoder of pictures",
+    usage="""from diffusers import AutoencoderKL
+
+vae = AutoencoderKL.from_pretrained("PATH")""",
+    limits="Made for flat artwork at one size; fine texture and photographs come back soft.",
+)
 
 
 class Settings(BaseModel):
@@ -73,6 +83,8 @@ def kl(mean: Tensor, logvar: Tensor) -> Tensor:
 class Objective:
     """See `trainer.objective.Objective`."""
 
+    card = CARD
+
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.settings = settings = Settings.model_validate(setting.recipe.settings)
@@ -100,7 +112,7 @@ class Objective:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """`psnr_db` of held-out pictures (mean over pictures of 10 log10(1 / MSE), range [0, 1])."""
+        """`psnr_db`: mean over held-out pictures of 10 log10(1 / MSE), pixels in [0, 1]."""
         source = self.held_out if len(self.held_out) else self.train
         values: list[float] = []
         for start in range(0, len(source), EVALUATION_BATCH):
@@ -111,13 +123,11 @@ class Objective:
         return {"psnr_db": sum(values) / len(values)}
 
     def export(self, folder: Path, figures: dict[str, float]) -> None:
-        """An `AutoencoderKL` folder in float16, its scaling factor measured on the train split."""
-        vae = self.module.vae
-        vae.register_to_config(scaling_factor=self._scaling_factor())
-        half = load_or_make(None, self.settings)
-        half.load_state_dict(vae.state_dict())
-        half.register_to_config(scaling_factor=vae.config.scaling_factor)
-        half.half().save_pretrained(folder)
+        """An `AutoencoderKL` folder in float16 whose latents have mean 0 and deviation 1."""
+        finished = copy.deepcopy(self.module.vae).float()
+        standardise(finished, *self._latent_moments())
+        finished.register_to_config(scaling_factor=1.0)
+        finished.half().save_pretrained(folder)
         manifest = WeightsManifest(
             generator="vae",
             summary={"en": "An autoencoder of pictures.", "zh": "图像自编码器。"},
@@ -127,16 +137,35 @@ class Objective:
         write_manifest(folder, manifest)
 
     @torch.no_grad()
-    def _scaling_factor(self) -> float:
-        """1 / standard deviation of the latents, so that a diffusion model sees unit variance."""
-        count = min(len(self.train), 1024)
-        latents = [
-            self.module.vae.encode(
-                self.train.batch(range(start, min(start + 64, count))).to(self.device)
-            ).latent_dist.mean
-            for start in range(0, count, 64)
-        ]
-        return round(1 / max(float(torch.cat(latents).std()), 1e-6), 6)
+    def _latent_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each latent channel over the train split: (C,) twice."""
+        count = min(len(self.train), 4096)
+        latents = torch.cat(
+            [
+                self.module.vae.encode(
+                    self.train.batch(range(start, min(start + 64, count))).to(self.device)
+                ).latent_dist.mean
+                for start in range(0, count, 64)
+            ]
+        )
+        return latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp(min=1e-3)
+
+
+@torch.no_grad()
+def standardise(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
+    """Fold the latents' mean and deviation per channel, (C,) each, into the two 1 x 1 convolutions.
+
+    Pictures come out as before, and a diffusion model on these latents sees zero mean and unit
+    variance in every channel, which one `scaling_factor` for all cannot give.
+    """
+    into, out = vae.quant_conv, vae.post_quant_conv
+    channels = len(mean)
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight *= deviation.view(1, -1, 1, 1)
+    into.bias[:channels] -= mean
+    into.bias[:channels] /= deviation
+    into.weight[:channels] /= deviation.view(-1, 1, 1, 1)
+    into.bias[channels:] -= 2 * deviation.log()  # log-variances of the scaled latents
 
 
 def load_or_make(init: Path | None, settings: Settings) -> AutoencoderKL:
