@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
@@ -49,21 +49,11 @@ ANNA = Origin(
 )
 
 
-def in_guild(name: str, **more: Any) -> Origin:
-    """A member of a community that others read along in."""
-    origin = Origin(
-        platform="discord",
-        community_external_id="guild",
-        personal=False,
-        identity_external_id=name,
-        display_name=name.title(),
-    )
-    return replace(origin, **more)
-
-
 @dataclass
 class Studio:
     """The studio and what a test does to it."""
+
+    anna: ClassVar[Origin] = ANNA  # alone with the studio
 
     folder: Path
     limits: Limits = field(default_factory=Limits)
@@ -115,6 +105,18 @@ class Studio:
         self.stopped.append(job_id)
 
     # --- what members do ---
+
+    @staticmethod
+    def in_guild(name: str, **more: Any) -> Origin:
+        """A member of a community that others read along in."""
+        origin = Origin(
+            platform="discord",
+            community_external_id="guild",
+            personal=False,
+            identity_external_id=name,
+            display_name=name.title(),
+        )
+        return replace(origin, **more)
 
     async def say(self, line: str, by: Origin = ANNA, id: str = "", **more: Any) -> Reply:
         """Type a line such as `/imagine red heart`."""
