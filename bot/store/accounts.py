@@ -21,6 +21,39 @@ _identities = table_of(IdentityRow)
 _communities = table_of(CommunityRow)
 _members = table_of(MemberRow)
 
+_IS_PERSON = (
+    _identities.c.platform == sa.bindparam("platform"),
+    _identities.c.external_id == sa.bindparam("person"),
+)
+_IS_PLACE = (
+    _communities.c.platform == sa.bindparam("platform"),
+    _communities.c.external_id == sa.bindparam("place"),
+)
+_BEHIND = (
+    sa.select(
+        _members.c.account_id,
+        _members.c.community_id,
+        _members.c.role,
+        _members.c.platform_roles,
+        _identities.c.display_name,
+        _accounts.c.locale,
+        _communities.c.name.label("community_name"),
+    )
+    .select_from(_identities)
+    .join(_accounts, _accounts.c.id == _identities.c.account_id)
+    .join(_members, _members.c.account_id == _identities.c.account_id)
+    .join(_communities, _communities.c.id == _members.c.community_id)
+    .where(*_IS_PERSON, *_IS_PLACE)
+    .with_for_update(key_share=True, of=_members)
+)
+"""All that is known of a member, locked."""
+
+_KNOWN = sa.select(
+    sa.select(_identities.c.account_id).where(*_IS_PERSON).scalar_subquery().label("account_id"),
+    sa.select(_communities.c.id).where(*_IS_PLACE).scalar_subquery().label("community_id"),
+)
+"""The person and the place, each or neither."""
+
 
 class SqlAccounts:
     """The port `AccountStore`."""
@@ -31,10 +64,10 @@ class SqlAccounts:
     async def resolve(self, origin: Origin, *, now: datetime) -> Member:
         """The member, made on first sight, kept up to date, and locked until the end."""
         self._tx.check_writable()
-        row = await self._tx.one(_behind(origin).with_for_update(key_share=True, of=_members))
+        row = await self._tx.one(_BEHIND, **_keys(origin))
         if row is None:
             await self._join(origin, now)
-            row = await self._tx.one(_behind(origin).with_for_update(key_share=True, of=_members))
+            row = await self._tx.one(_BEHIND, **_keys(origin))
             if row is None:
                 raise Conflict("another transaction is making this member")
         await self._refresh(origin, row)
@@ -42,20 +75,7 @@ class SqlAccounts:
 
     async def find(self, origin: Origin) -> Member:
         """The person and the place without making or locking anything."""
-        person = sa.select(_identities.c.account_id).where(
-            _identities.c.platform == origin.platform,
-            _identities.c.external_id == storable_text(origin.identity_external_id),
-        )
-        place = sa.select(_communities.c.id).where(
-            _communities.c.platform == origin.platform,
-            _communities.c.external_id == storable_text(origin.community_external_id),
-        )
-        row = await self._tx.one(
-            sa.select(
-                person.scalar_subquery().label("account_id"),
-                place.scalar_subquery().label("community_id"),
-            )
-        )
+        row = await self._tx.one(_KNOWN, **_keys(origin))
         if row is None:
             return _member_now(origin, "", "")
         return _member_now(origin, row.account_id or "", row.community_id or "")
@@ -93,12 +113,7 @@ class SqlAccounts:
             "created_at": now,
         }
         await self._tx.add_new(_communities, community)
-        found = await self._tx.one(
-            sa.select(_communities.c.id).where(
-                _communities.c.platform == origin.platform,
-                _communities.c.external_id == community["external_id"],
-            )
-        )
+        found = await self._tx.one(sa.select(_communities.c.id).where(*_IS_PLACE), **_keys(origin))
         if found is None:
             raise Conflict("another transaction is making this community")
         await self._tx.add_new(
@@ -113,11 +128,8 @@ class SqlAccounts:
         )
 
     async def _account(self, origin: Origin, now: datetime) -> str:
-        external_id = storable_text(origin.identity_external_id)
         found = await self._tx.one(
-            sa.select(_identities.c.account_id).where(
-                _identities.c.platform == origin.platform, _identities.c.external_id == external_id
-            )
+            sa.select(_identities.c.account_id).where(*_IS_PERSON), **_keys(origin)
         )
         if found is not None:
             return str(found.account_id)
@@ -127,7 +139,7 @@ class SqlAccounts:
         )
         identity = {
             "platform": origin.platform,
-            "external_id": external_id,
+            "external_id": storable_text(origin.identity_external_id),
             "account_id": account_id,
             "display_name": storable_text(origin.display_name),
             "created_at": now,
@@ -168,29 +180,12 @@ class SqlAccounts:
             )
 
 
-def _behind(origin: Origin) -> sa.Select[Any]:
-    """All that is known of the member behind an origin, in one row."""
-    return (
-        sa.select(
-            _members.c.account_id,
-            _members.c.community_id,
-            _members.c.role,
-            _members.c.platform_roles,
-            _identities.c.display_name,
-            _accounts.c.locale,
-            _communities.c.name.label("community_name"),
-        )
-        .select_from(_identities)
-        .join(_accounts, _accounts.c.id == _identities.c.account_id)
-        .join(_members, _members.c.account_id == _identities.c.account_id)
-        .join(_communities, _communities.c.id == _members.c.community_id)
-        .where(
-            _identities.c.platform == origin.platform,
-            _identities.c.external_id == storable_text(origin.identity_external_id),
-            _communities.c.platform == origin.platform,
-            _communities.c.external_id == storable_text(origin.community_external_id),
-        )
-    )
+def _keys(origin: Origin) -> dict[str, str]:
+    return {
+        "platform": origin.platform,
+        "person": storable_text(origin.identity_external_id),
+        "place": storable_text(origin.community_external_id),
+    }
 
 
 def _member_now(origin: Origin, account_id: str, community_id: str) -> Member:

@@ -15,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.core.ports import UnitOfWork
 from bot.errors import SettingsError
+from bot.store import sqlite_driver
 from bot.store.memory import MemoryStore
 from bot.store.migrate import at_head, migrate_postgres, migrate_sqlite
 from bot.store.unit_of_work import SqlUnitOfWork, WriterQueue
 
 ALLOWED_URLS = "sqlite:///path/to/file.db, postgresql://user:password@host/name, or memory:"
 
-BUSY_TIMEOUT_MS = 10_000
+BUSY_TIMEOUT_S = 10.0
 """How long SQLite waits for another process's write; writers of this process queue instead."""
 
 _WRITES = "atelier_writes"
@@ -106,8 +107,11 @@ def _open_sqlite(url: sa.URL) -> SqlStore:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
         sa.URL.create("sqlite+aiosqlite", database=str(path)),
-        # SQLAlchemy shall begin transactions, not the driver.
-        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
+        connect_args={
+            "async_creator_fn": lambda *_, **__: sqlite_driver.connect(
+                path, timeout_s=BUSY_TIMEOUT_S
+            )
+        },
         pool_size=8,
         max_overflow=0,
         pool_use_lifo=True,

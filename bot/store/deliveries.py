@@ -16,6 +16,12 @@ from bot.store.transaction import Transaction
 
 _deliveries = table_of(DeliveryRow)
 
+_OF_JOB = sa.select(_deliveries).where(_deliveries.c.job_id == sa.bindparam("of_job"))
+_MOVE = sa.update(_deliveries).where(
+    _deliveries.c.job_id == sa.bindparam("of_job"),
+    _deliveries.c.state.in_(sa.bindparam("only_from", expanding=True)),
+)
+
 
 class SqlDeliveries:
     """The port `DeliveryStore`."""
@@ -25,7 +31,7 @@ class SqlDeliveries:
 
     async def get(self, job_id: str) -> Delivery | None:
         """The delivery of a job."""
-        row = await self._tx.one(sa.select(_deliveries).where(_deliveries.c.job_id == job_id))
+        row = await self._tx.one(_OF_JOB, of_job=job_id)
         return None if row is None else delivery_from(row)
 
     async def due(self, now: datetime, *, limit: int) -> list[Delivery]:
@@ -49,10 +55,10 @@ class SqlDeliveries:
     ) -> bool:
         """Compare and set; returns whether it did."""
         changed = await self._tx.change(
-            sa.update(_deliveries)
-            .where(_deliveries.c.job_id == job_id)
-            .where(_deliveries.c.state.in_([str(state) for state in only_from]))
-            .values(delivery_values({**(values or {}), "state": to}))
+            _MOVE,
+            of_job=job_id,
+            only_from=[str(state) for state in only_from],
+            **delivery_values({**(values or {}), "state": to}),
         )
         return changed == 1
 

@@ -21,6 +21,25 @@ from bot.store.transaction import Transaction
 JOBS = table_of(JobRow)
 ORDER = (JOBS.c.start_tag, JOBS.c.created_at, JOBS.c.id)
 
+_MANY = sa.func.count().label("many")
+_OF_MEMBER = (
+    JOBS.c.account_id == sa.bindparam("account"),
+    JOBS.c.community_id == sa.bindparam("community"),
+)
+_ACTIVE = sa.select(JOBS.c.state, _MANY).where(LIVE, *_OF_MEMBER).group_by(JOBS.c.state)
+_LAST_TAG = (
+    sa.select(JOBS.c.finish_tag)
+    .where(NOT_CANCELLED, *_OF_MEMBER)
+    .order_by(JOBS.c.finish_tag.desc())
+    .limit(1)
+)
+_WAITING_BEFORE = sa.select(_MANY).where(
+    QUEUED,
+    sa.tuple_(*ORDER)
+    < sa.tuple_(*(sa.bindparam(column.name, type_=column.type) for column in ORDER)),
+)
+_QUEUED_COUNT = sa.select(_MANY).select_from(JOBS).where(QUEUED)
+
 
 class SqlJobQueue:
     """The half of the port `JobStore` that looks at live jobs."""
@@ -30,23 +49,14 @@ class SqlJobQueue:
 
     async def active(self, account_id: str, community_id: str) -> ActiveJobs:
         """How many of the member's jobs wait and run."""
-        rows = await self._tx.all(
-            sa.select(JOBS.c.state, sa.func.count().label("many"))
-            .where(LIVE, *_of_member(account_id, community_id))
-            .group_by(JOBS.c.state)
-        )
+        rows = await self._tx.all(_ACTIVE, account=account_id, community=community_id)
         many = {row.state: int(row.many) for row in rows}
         waiting = many.pop(JobState.QUEUED, 0)
         return ActiveJobs(waiting=waiting, running=sum(many.values()))
 
     async def last_finish_tag(self, account_id: str, community_id: str) -> float | None:
         """The largest finish tag of the member's jobs that were not cancelled."""
-        row = await self._tx.one(
-            sa.select(JOBS.c.finish_tag)
-            .where(NOT_CANCELLED, *_of_member(account_id, community_id))
-            .order_by(JOBS.c.finish_tag.desc())
-            .limit(1)
-        )
+        row = await self._tx.one(_LAST_TAG, account=account_id, community=community_id)
         return None if row is None else float(row.finish_tag)
 
     async def fair_head(self, limit: int, *, skip: Sequence[tuple[str, str]] = ()) -> list[Job]:
@@ -55,21 +65,14 @@ class SqlJobQueue:
 
     async def waiting_before(self, job: Job) -> int:
         """How many queued jobs come before this one."""
-        place = sa.tuple_(
-            sa.literal(job.start_tag, JOBS.c.start_tag.type),
-            sa.literal(job.created_at, JOBS.c.created_at.type),
-            sa.literal(job.id, JOBS.c.id.type),
-        )
         row = await self._tx.one(
-            sa.select(sa.func.count().label("many")).where(QUEUED, sa.tuple_(*ORDER) < place)
+            _WAITING_BEFORE, start_tag=job.start_tag, created_at=job.created_at, id=job.id
         )
         return 0 if row is None else int(row.many)
 
     async def queued_count(self) -> int:
         """How many jobs wait in all."""
-        row = await self._tx.one(
-            sa.select(sa.func.count().label("many")).select_from(JOBS).where(QUEUED)
-        )
+        row = await self._tx.one(_QUEUED_COUNT)
         return 0 if row is None else int(row.many)
 
     async def in_flight(self) -> list[Job]:
@@ -92,7 +95,3 @@ def fair_head_query(limit: int, skip: Sequence[tuple[str, str]] = ()) -> sa.Sele
     if skip:
         query = query.where(sa.tuple_(JOBS.c.account_id, JOBS.c.community_id).not_in(list(skip)))
     return query
-
-
-def _of_member(account_id: str, community_id: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return (JOBS.c.account_id == account_id, JOBS.c.community_id == community_id)

@@ -17,6 +17,24 @@ from bot.store.tables import DONE, IN_HISTORY, ArtifactRow, DeliveryRow
 _artifacts = table_of(ArtifactRow)
 _deliveries = table_of(DeliveryRow)
 
+_BY_IDS = sa.select(JOBS).where(
+    JOBS.c.id.in_(sa.bindparam("ids", expanding=True)), JOBS.c.erased_at.is_(None)
+)
+_BY_ORIGIN = sa.select(JOBS).where(JOBS.c.origin_key == sa.bindparam("origin_key"))
+_MOVE = sa.update(JOBS).where(
+    JOBS.c.id == sa.bindparam("of_job"),
+    JOBS.c.state.in_(sa.bindparam("only_from", expanding=True)),
+)
+_MOST = sa.bindparam("most", type_=sa.Integer)
+_NEWEST = JOBS.c.finished_at.desc()
+_COSTS = (
+    sa.select(JOBS.c.gpu_ms, JOBS.c.count.label("items"))
+    .where(DONE, JOBS.c.model == sa.bindparam("model"))
+    .order_by(_NEWEST)
+    .limit(_MOST)
+)
+_FINISHED = sa.select(JOBS.c.finished_at).where(DONE).order_by(_NEWEST).limit(_MOST)
+
 
 class SqlJobs(SqlJobQueue):
     """The port `JobStore`."""
@@ -37,14 +55,12 @@ class SqlJobs(SqlJobQueue):
         """Those of the jobs that exist and were not erased, in no particular order."""
         if not job_ids:
             return []
-        rows = await self._tx.all(
-            sa.select(JOBS).where(JOBS.c.id.in_(job_ids), JOBS.c.erased_at.is_(None))
-        )
+        rows = await self._tx.all(_BY_IDS, ids=list(job_ids))
         return [job_from(row) for row in rows]
 
     async def by_origin_key(self, origin_key: str) -> Job | None:
         """The job an event made, erased ones included: their event must not make another."""
-        row = await self._tx.one(sa.select(JOBS).where(JOBS.c.origin_key == origin_key))
+        row = await self._tx.one(_BY_ORIGIN, origin_key=origin_key)
         return None if row is None else job_from(row)
 
     async def move(
@@ -57,9 +73,10 @@ class SqlJobs(SqlJobQueue):
     ) -> bool:
         """Compare and set; returns whether it did."""
         changed = await self._tx.change(
-            sa.update(JOBS)
-            .where(JOBS.c.id == job_id, JOBS.c.state.in_([str(state) for state in only_from]))
-            .values(job_values({**(values or {}), "state": to}))
+            _MOVE,
+            of_job=job_id,
+            only_from=[str(state) for state in only_from],
+            **job_values({**(values or {}), "state": to}),
         )
         return changed == 1
 
@@ -140,20 +157,10 @@ class SqlJobs(SqlJobQueue):
 
     async def recent_gpu_ms_per_item(self, model: str, *, limit: int = 50) -> list[float]:
         """Measured cost per item of the latest done jobs of a model, newest first."""
-        rows = await self._tx.all(
-            sa.select(JOBS.c.gpu_ms, JOBS.c.count.label("items"))
-            .where(DONE, JOBS.c.model == model)
-            .order_by(JOBS.c.finished_at.desc())
-            .limit(limit)
-        )
+        rows = await self._tx.all(_COSTS, model=model, most=limit)
         return [row.gpu_ms / row.items for row in rows if row.gpu_ms is not None]
 
     async def recent_finish_times(self, *, limit: int = 50) -> list[datetime]:
         """When the latest jobs were done, newest first."""
-        rows = await self._tx.all(
-            sa.select(JOBS.c.finished_at)
-            .where(DONE)
-            .order_by(JOBS.c.finished_at.desc())
-            .limit(limit)
-        )
+        rows = await self._tx.all(_FINISHED, most=limit)
         return [row.finished_at for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +14,35 @@ from bot.store.tables import LedgerEntryRow
 from bot.store.transaction import Transaction
 
 _entries = table_of(LedgerEntryRow)
+
+
+def _usage() -> sa.Select[Any]:
+    """Sums per job first, so that a job that was released is seen to count as nothing."""
+    in_window = (
+        _entries.c.community_id == sa.bindparam("community"),
+        _entries.c.counted_at > sa.bindparam("since"),
+    )
+    per_job = (
+        sa.select(
+            sa.func.sum(_entries.c.gpu_ms).label("gpu_ms"),
+            sa.func.sum(_entries.c.jobs).label("jobs"),
+            sa.func.min(_entries.c.counted_at).label("counted_at"),
+        )
+        .where(_entries.c.account_id == sa.bindparam("account"), *in_window)
+        .group_by(_entries.c.job_id)
+        .subquery()
+    )
+    counts = sa.or_(per_job.c.gpu_ms != 0, per_job.c.jobs != 0)
+    community = sa.select(sa.func.sum(_entries.c.gpu_ms)).where(*in_window).scalar_subquery()
+    return sa.select(
+        sa.func.sum(per_job.c.gpu_ms).label("gpu_ms"),
+        sa.func.sum(per_job.c.jobs).label("jobs"),
+        sa.func.min(sa.case((counts, per_job.c.counted_at))).label("oldest"),
+        community.label("community"),
+    )
+
+
+_USAGE = _usage()
 
 
 class SqlLedger:
@@ -28,27 +58,7 @@ class SqlLedger:
     async def usage(self, account_id: str, community_id: str, *, since: datetime) -> Usage:
         """Sums over the postings counted after `since`. A job that was released counts as nothing,
         so it does not set the time at which the window frees either."""
-        in_window = (_entries.c.community_id == community_id, _entries.c.counted_at > since)
-        per_job = (
-            sa.select(
-                sa.func.sum(_entries.c.gpu_ms).label("gpu_ms"),
-                sa.func.sum(_entries.c.jobs).label("jobs"),
-                sa.func.min(_entries.c.counted_at).label("counted_at"),
-            )
-            .where(_entries.c.account_id == account_id, *in_window)
-            .group_by(_entries.c.job_id)
-            .subquery()
-        )
-        counts = sa.or_(per_job.c.gpu_ms != 0, per_job.c.jobs != 0)
-        community = sa.select(sa.func.sum(_entries.c.gpu_ms)).where(*in_window).scalar_subquery()
-        row = await self._tx.one(
-            sa.select(
-                sa.func.sum(per_job.c.gpu_ms).label("gpu_ms"),
-                sa.func.sum(per_job.c.jobs).label("jobs"),
-                sa.func.min(sa.case((counts, per_job.c.counted_at))).label("oldest"),
-                community.label("community"),
-            )
-        )
+        row = await self._tx.one(_USAGE, account=account_id, community=community_id, since=since)
         if row is None:
             return Usage(0, 0, 0, None)
         return Usage(

@@ -16,6 +16,11 @@ from bot.store.transaction import Transaction
 _settings = table_of(SettingRow)
 _audit = table_of(AuditRow)
 
+_VALUES = sa.select(_settings).where(
+    _settings.c.community_id.in_(sa.bindparam("places", expanding=True)),
+    _settings.c.key.in_(sa.bindparam("keys", expanding=True)),
+)
+
 
 class SqlSettings:
     """The port `SettingStore`."""
@@ -31,11 +36,7 @@ class SqlSettings:
         self, community_ids: Sequence[str], keys: Sequence[str]
     ) -> dict[tuple[str, str], Any]:
         """The values there are, by (community id, key)."""
-        rows = await self._tx.all(
-            sa.select(_settings).where(
-                _settings.c.community_id.in_(community_ids), _settings.c.key.in_(keys)
-            )
-        )
+        rows = await self._tx.all(_VALUES, places=list(community_ids), keys=list(keys))
         return {(row.community_id, row.key): row.value for row in rows}
 
     async def put(self, community_id: str, key: str, value: Any, *, by: str) -> None:

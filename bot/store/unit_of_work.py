@@ -40,6 +40,9 @@ SQLITE_BUSY = 5  # the low byte of sqlite3.SQLITE_BUSY and its extended codes
 
 _clock = table_of(SchedulerClockRow)
 
+_VIRTUAL_TIME = sa.select(_clock.c.virtual_time)
+_ADVANCE = sa.update(_clock).where(_clock.c.virtual_time < sa.bindparam("to"))
+
 
 class WriterQueue:
     """Lets one writer of this process in at a time, first come, first served."""
@@ -109,13 +112,12 @@ class SqlUnitOfWork:
 
     async def virtual_time(self) -> float:
         """Start tag of the job dispatched last."""
-        found = await self._tx.one(sa.select(_clock.c.virtual_time))
+        found = await self._tx.one(_VIRTUAL_TIME)
         return 0.0 if found is None else float(found.virtual_time)
 
     async def advance_virtual_time(self, to: float) -> None:
         """Move it forward (never back)."""
-        behind = _clock.c.virtual_time < to
-        await self._tx.change(sa.update(_clock).where(behind).values(virtual_time=to))
+        await self._tx.change(_ADVANCE, to=to, virtual_time=to)
 
     async def commit(self) -> None:
         """Make it durable. Nothing may be changed afterwards."""
