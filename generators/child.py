@@ -183,7 +183,11 @@ class ModelChild:
     async def _one_child(self) -> int:
         """One child's life; returns its exit status. Cancelled, it ends the child first."""
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        try:
+            reader, writer = await processes.streams(ours)
+        except BaseException:
+            theirs.close()
+            raise
         try:
             self._process = await processes.start(self._command, theirs, self._environment)
             self._writer = writer
@@ -195,7 +199,7 @@ class ModelChild:
         finally:
             self._writer = None
             self._up.clear()
-            writer.close()
+            await processes.hang_up(writer)
             if self._process is not None:
                 await processes.stop(self._process, grace_s=1.0)
                 self._process = None

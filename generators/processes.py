@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +66,22 @@ async def start(
         )
     finally:
         end.close()
+
+
+async def streams(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Take over a socket's end for reading and writing; where that fails, it is closed."""
+    try:
+        return await asyncio.open_connection(sock=end, limit=2**20)
+    except BaseException:
+        end.close()
+        raise
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close our end of a socket pair, and wait until it is closed."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def stop(process: ProcessHandle, *, grace_s: float) -> int:

@@ -62,7 +62,7 @@ async def serve_socket(end: socket.socket, settings: GeneratorSettings, runner: 
     except* EngineClosed:
         log.info("the gateway is gone; the worker ends")
     finally:
-        source.close()
+        await source.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -210,7 +210,11 @@ class LocalEngine:
     async def _one_worker(self) -> int:
         """One worker's life; returns its exit status. Cancelled, it ends the worker first."""
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        try:
+            reader, writer = await processes.streams(ours)
+        except BaseException:
+            theirs.close()
+            raise
         try:
             self._process = await self._spawn(theirs)
             self._writer = writer
@@ -220,7 +224,7 @@ class LocalEngine:
             return await processes.ended(self._process, grace_s=self._grace_s)
         finally:
             self._writer = None
-            writer.close()
+            await processes.hang_up(writer)
             if self._process is not None:
                 await processes.stop(self._process, grace_s=self._grace_s)
                 self._process = None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from generators import processes
 from generators.engine import frames
 from generators.engine.port import (
     EngineClosed,
@@ -54,8 +55,7 @@ class SocketSource:
     @classmethod
     async def connect(cls, end: socket.socket) -> SocketSource:
         """Take over our end of the pair."""
-        reader, writer = await asyncio.open_connection(sock=end, limit=2**20)
-        return cls(reader, writer)
+        return cls(*await processes.streams(end))
 
     async def listen(self) -> None:
         """Read what the gateway says until it is gone, then raise EngineClosed."""
@@ -70,9 +70,9 @@ class SocketSource:
             self._changed.set()
         raise EngineClosed
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the gateway see that we are gone."""
-        self._writer.close()
+        await processes.hang_up(self._writer)
 
     async def fetch(self, limit: int, *, window_s: float, block: bool) -> list[Lease]:
         if block:

@@ -9,7 +9,8 @@ Start it as `python -m generators.worker --runner path/to/this/file.py`, or give
   crash:FILE   the same, once per file        raise      an exception, as from a broken model
   note:FILE    append the job's id to a file  refuse     answer with a sentence of refusal
 
-Other words do nothing. Each item is a small text that names seed and prompt.
+Other words do nothing. Each item is a small text that names seed and prompt, or the job's input
+`image` where it has one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Scripted:
                 self._do(*word.partition(":")[::2], job, link)
         for job in batch.jobs:
             if not link.cancelled(job.id):
-                link.answer(_done(job, sum(job.count for job in batch.jobs)))
+                link.answer(_done(job, batch))
 
     def _do(self, verb: str, value: str, job: EngineJob, link: Reporting) -> None:
         if verb == "steps":
@@ -66,12 +67,17 @@ class Scripted:
             link.answer(Outcome(job.id, "failed", error="No.", error_kind="bad_request"))
 
 
-def _done(job: EngineJob, batch_size: int) -> Outcome:
+def _done(job: EngineJob, batch: Batch) -> Outcome:
+    given = batch.inputs.get(job.id, {}).get("image")
     items = [
-        Media(f"{seed} {job.params['prompt']}".encode(), "text/plain", {"text": str(seed)})
+        Media(given or f"{seed} {job.params['prompt']}".encode(), "text/plain", {"text": str(seed)})
         for seed in range(job.seed, job.seed + job.count)
     ]
-    receipt = {"generator": job.generator, "model": job.model, "batch_size": batch_size}
+    receipt = {
+        "generator": job.generator,
+        "model": job.model,
+        "batch_size": sum(mate.count for mate in batch.jobs),
+    }
     return Outcome(job.id, "done", items, receipt, gpu_ms=5 * job.count)
 
 

@@ -1,0 +1,191 @@
+"""Tiny models, made once per session: the real classes with random weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports torch: threads that spin while they wait make tiny models slow.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from generators.registry import ModelEntry
+from generators.weights import WeightsManifest, read_manifest, write_manifest
+
+END = "<|endoftext|>"
+SENTENCE = "a red heart on the table, a dragon (noun): a creature of stories. two small blue cats"
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """A byte-level BPE of some 300 tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator([SENTENCE], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        bos_token=END,
+        pad_token=END,
+        unk_token=END,
+        model_max_length=32,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_language_model(tokenizer: Any) -> Callable[..., None]:
+    """Save a random causal language model of this class and configuration."""
+
+    def make(folder: Path, model_class: Any, config: Any) -> None:
+        import torch
+
+        torch.manual_seed(0)
+        model_class(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(
+    tmp_path_factory: pytest.TempPathFactory, make_language_model: Callable[..., None]
+) -> Path:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder = tmp_path_factory.mktemp("weights") / "gpt2"
+    config = GPT2Config(
+        vocab_size=300,
+        n_positions=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    make_language_model(folder, GPT2LMHeadModel, config)
+    write_manifest(
+        folder,
+        WeightsManifest(
+            generator="gpt2",
+            defaults={"max_new_tokens": 12},
+            limits={"headword_format": "{word} (", "reads": "latin"},
+        ),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sd_parts(tokenizer: Any) -> Callable[..., dict[str, Any]]:
+    """The parts that Stable Diffusion and SDXL share, tiny: pictures of 32 x 32."""
+
+    def make(cross_attention_dim: int = 32, **unet: Any) -> dict[str, Any]:
+        import torch
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+        from transformers import CLIPTextModel
+
+        torch.manual_seed(0)
+        return {
+            "vae": AutoencoderKL(
+                block_out_channels=[16, 16],
+                norm_num_groups=8,
+                down_block_types=["DownEncoderBlock2D"] * 2,
+                up_block_types=["UpDecoderBlock2D"] * 2,
+                latent_channels=4,
+            ),
+            "unet": UNet2DConditionModel(
+                sample_size=16,
+                block_out_channels=(16, 32),
+                norm_num_groups=8,
+                layers_per_block=1,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=cross_attention_dim,
+                **unet,
+            ),
+            "text_encoder": CLIPTextModel(clip_config()),
+            "tokenizer": tokenizer,
+            "scheduler": DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1),
+        }
+
+    return make
+
+
+def clip_config() -> Any:
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=32,
+        projection_dim=32,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def sd_folder(
+    tmp_path_factory: pytest.TempPathFactory, sd_parts: Callable[..., dict[str, Any]]
+) -> Path:
+    from diffusers import StableDiffusionPipeline
+
+    folder = tmp_path_factory.mktemp("weights") / "diffusion"
+    StableDiffusionPipeline(
+        **sd_parts(), safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    ).save_pretrained(folder)
+    write_manifest(
+        folder,
+        WeightsManifest(
+            generator="diffusion",
+            defaults={"num_inference_steps": 4, "guidance_scale": 3.0},
+            limits={"max_pixels": 48 * 48},
+        ),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def entry_for() -> Callable[..., ModelEntry]:
+    """A model entry for a folder of weights, as the registry would make it."""
+
+    def make(folder: Path, generator: str = "", **changes: Any) -> ModelEntry:
+        manifest = read_manifest(folder) or WeightsManifest(generator=generator)
+        values = {
+            "name": "tiny",
+            "generator": manifest.generator,
+            "weights": str(folder),
+            "defaults": manifest.defaults,
+            "limits": manifest.limits,
+        }
+        return ModelEntry(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Any:
+    import torch
+
+    from generators.runtime import Runtime
+
+    return Runtime(torch.device("cpu"))
