@@ -48,6 +48,7 @@ class Asked(BaseModel):
     command: str | None = Field(default=None, max_length=100)
     options: dict[str, str | bool | int | float | None] = {}
     action: str | None = Field(default=None, max_length=200)
+    compact: bool = Field(default=False, description="Draw the answer as the gallery does.")
 
 
 class Entrance:
@@ -127,7 +128,7 @@ class Api:
                 "job": turn.job_id,
                 "state": turn.state,
                 "prompt": turn.prompt,
-                "html": self._pages.turn(turn, visitor),
+                "html": self._pages.turn(turn, visitor, compact=asked.compact),
                 "text": reply.text,
                 "error": reply.error,
                 "quota": await self._quota(visitor),
@@ -231,16 +232,17 @@ class Api:
 
     async def _turn(self, asked: Asked, said: str, reply: Reply, visitor: Visitor) -> Turn:
         """The reply as a turn; one that belongs to a job is drawn with what is known of it."""
+        shown = said.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
         job_id = reply.ticket.job_id if reply.ticket else None
         if job_id is not None:
-            return await self._turns.of_job(visitor, job_id)
+            turn = await self._turns.of_job(visitor, job_id)
+            return replace(turn, asked=shown) if shown else turn
         key = f"said-{asked.id.hex}"
         if asked.action is not None and (reply.replaces_message or reply.media):
             _, job_id = self._services.signer.read(asked.action)
             job, _ = await self._services.jobs.for_member(visitor.origin(), job_id)
             turn = await self._turns.with_reply(job, reply)
             return turn if reply.replaces_message else replace(turn, key=key)
-        shown = said.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
         return Turn(key=key, state="said", reply=reply, asked=shown)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bot.core.chat import Option, OptionType, Reply
+from bot.core.chat import Button, Option, OptionType, Reply
 from bot.core.domain import Artifact
 from bot.core.i18n import formats
 from bot.platforms.web.assets import Assets
@@ -29,6 +29,7 @@ from bot.platforms.web.visitors import Visitor
 from bot.services.quota import QuotaView
 
 FOLDER: Final = Path(__file__).parent / "templates"
+SHORT_LABEL: Final = 2  # characters: U1, V4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Pages:
             control=_control,
             duration=formats.duration,
             figure=_figure,
+            row_says=row_says,
         )
 
     def page(
@@ -86,13 +88,12 @@ class Pages:
 
     def error(self, visitor: Visitor, status: int, sentence: str) -> web.Response:
         """A page that says what went wrong."""
-        name = HTTPStatus(status).phrase
-        return self.page("error.html", visitor, None, status=status, sentence=sentence, name=name)
+        return self.page("error.html", visitor, None, status=status, code=status, sentence=sentence)
 
-    def turn(self, turn: Turn, visitor: Visitor) -> str:
-        """One turn of the conversation as HTML."""
+    def turn(self, turn: Turn, visitor: Visitor, *, compact: bool = False) -> str:
+        """One turn as HTML; `compact` as in the gallery, where most buttons are folded away."""
         return self._environment.get_template("turn.html").render(
-            t=Texts(visitor.locale), turn=turn
+            t=Texts(visitor.locale), turn=turn, compact=compact
         )
 
 
@@ -111,7 +112,9 @@ def meter(view: QuotaView, locale: str) -> Meter | None:
         text = t.say("quota_jobs", used=used, limit=limit)
     else:
         return None
-    detail = t.say("quota_frees", time=f"{view.frees_at:%H:%M}") if view.frees_at else ""
+    detail = (
+        t.say("quota_frees", time=formats.moment(view.frees_at, locale)) if view.frees_at else ""
+    )
     return Meter(fraction=min(1.0, used / limit) if limit else 1.0, text=text, detail=detail)
 
 
@@ -160,6 +163,25 @@ def _control(option: Option) -> str:
     if option.type in {OptionType.INTEGER, OptionType.NUMBER}:
         return "number"
     return "textarea" if option.multiline or option.rest else "text"
+
+
+def row_says(row: Sequence[Button]) -> str:
+    """What the buttons of a row have in common, where their labels are too short to tell:
+    `Enlarge picture` for U1 to U4. Empty where the labels speak for themselves."""
+    if not row or any(len(button.label) > SHORT_LABEL for button in row):
+        return ""
+    says = [button.description for button in row]
+    start = _common_start(says)
+    if len(start) == len(min(says, key=len)):
+        return start
+    end = _common_start([one[len(start) :][::-1] for one in says])[::-1]
+    return f"{start.rstrip()}…{end.lstrip()}" if end else start.rstrip()
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    """The characters that all texts begin with."""
+    alike = takewhile(lambda column: len(set(column)) == 1, zip(*texts, strict=False))
+    return "".join(column[0] for column in alike)
 
 
 def _figure(number: float) -> str:

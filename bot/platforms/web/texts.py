@@ -29,7 +29,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "quota": Text(en="Quota", zh="额度"),
     "quota_used": Text(en="{used} of {limit} used", zh="已用 {used}，共 {limit}"),
     "quota_jobs": Text(en="{used} of {limit} jobs used", zh="已用 {used} 个任务，共 {limit} 个"),
-    "quota_frees": Text(en="more is free from {time} UTC", zh="UTC {time} 起恢复"),
+    "quota_frees": Text(en="More is free from {time}", zh="{time} 起恢复"),
     # --- chat ---
     "conversation": Text(en="Conversation", zh="对话"),
     "welcome": Text(en="What shall we make?", zh="今天做点什么？"),
@@ -66,6 +66,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "next": Text(en="Next picture", zh="下一张"),
     "picture": Text(en="Picture", zh="图片"),
     "actions": Text(en="Actions", zh="操作"),
+    "more_actions": Text(en="More actions", zh="更多操作"),
     "no_sound": Text(en="Your browser cannot play this.", zh="你的浏览器无法播放。"),
     # --- forms ---
     "submit": Text(en="Start", zh="开始"),

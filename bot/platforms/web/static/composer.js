@@ -93,7 +93,7 @@ class Composer {
   suggest(options = {}) {
     this.grow();
     const found = complete(this.line.value, this.line.selectionStart, data.commands, options);
-    this.hint.textContent = found.hint || this.hint.dataset.keys;
+    this.tell(found.hint);
     this.items = this.closed && !options.all ? [] : found.items;
     if (!this.items.length) { this.close(); return; }
     this.list.replaceChildren(...this.items.map(drawn));
@@ -140,7 +140,7 @@ class Composer {
     this.sent = [...this.sent.slice(-MAX_REMEMBERED), line];
     this.back = this.sent.length;
     this.put("", { quiet: true });
-    this.hint.textContent = this.hint.dataset.keys;
+    this.tell("");
     const arrived = await this.conversation.ask(line);
     // What could not be sent is given back, unless something new was begun meanwhile.
     if (!arrived && !this.line.value) this.put(line, { quiet: true });
@@ -156,6 +156,11 @@ class Composer {
     } catch (error) {
       note(error.message, { error: true });
     }
+  }
+
+  tell(hint) {
+    this.hint.textContent = hint || this.hint.dataset.keys;
+    this.hint.toggleAttribute("data-idle", !hint);
   }
 
   // Browsers that know `field-sizing` do this by themselves.

@@ -58,7 +58,7 @@ class Conversation {
     if (button.dataset.action.startsWith("delete:") && !sure(button)) return;
     button.disabled = true;
     try {
-      const reply = await invoke({ action: button.dataset.action });
+      const reply = await invoke({ action: button.dataset.action, compact: !this.inStudio });
       this.show(reply, null, button.closest("[data-key]"));
     } catch (error) {
       this.failed(error);

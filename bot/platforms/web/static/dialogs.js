@@ -41,6 +41,7 @@ function turn(step) {
   const link = pictures[shown];
   const image = box.querySelector("[data-lightbox-image]");
   const small = link.querySelector("img");
+  image.classList.toggle("is-small", small.naturalWidth <= 256); // larger would only be blurred
   image.src = link.href;
   image.alt = small.alt;
   const place = pictures.length > 1 ? ` (${shown + 1}/${pictures.length})` : "";
