@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from trainer.catalog import first_problem, load_recipe
 from trainer.contract import Recipe, TrainingError
+from trainer.data.manifests import check, read_manifest
 from trainer.progress import BarReporter, JsonReporter, Reporter
 
 BUILDERS = Path(__file__).parent / "data"
@@ -79,17 +80,13 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
     if options.max_steps is not None:
         changed = {**recipe.model_dump(), "total_steps": options.max_steps}
         recipe = Recipe.model_validate(changed)
+    read_manifest(options.data)  # a wrong path is said before torch takes its seconds to load
     # Idle OpenMP threads that spin would take the other core's time from their neighbours.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
 
     from trainer.loop import Order, Run, StopRequest
 
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
     if options.threads:
         torch.set_num_threads(options.threads)
     stop = StopRequest()
@@ -129,8 +126,6 @@ def _build(options: argparse.Namespace, report: Reporter) -> int:
 
 
 def _check(options: argparse.Namespace, report: Reporter) -> int:
-    from trainer.data.manifests import check
-
     problems = check(options.folder)
     for problem in problems:
         report("error", message=f"{problem.file}: {problem.message}")

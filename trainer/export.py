@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
 
 from generators.weights import read_manifest
 from trainer.contract import DatasetManifest, Recipe, TrainingError
@@ -33,12 +37,26 @@ def write_weights(
         (temporary / "README.md").write_text(text, encoding="utf-8")
         if dataset.notice:
             (temporary / "NOTICE").write_text(dataset.notice + "\n", encoding="utf-8")
+        for path in temporary.rglob("*.safetensors"):
+            path.chmod(0o644)  # the library leaves them to their owner alone
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(f"The weights could not be written to {folder}: {error}.") from error
+
+
+def save_half(model: PreTrainedModel, folder: Path) -> None:
+    """Save a transformers model in float16, to be loaded in float32 unless asked otherwise.
+
+    Half the size on disk; but without the note in the config, transformers would compute in half
+    precision too, which is slow on a CPU and does not fit float32 parts beside it.
+    """
+    half = copy.deepcopy(model).cpu().half()
+    half.save_pretrained(folder)
+    half.config.dtype = torch.float32
+    half.config.save_pretrained(folder)
 
 
 def model_card(

@@ -6,9 +6,11 @@ Built on accelerate, so that the same code runs on a CPU, a GPU, or several by
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,8 +119,11 @@ class Run:
             device=self.accelerator.device,
             init=self.order.init,
         )
+        make = load_objective(self.order.recipe.objective)
+        quieten_libraries()
         with self.accelerator.main_process_first():
-            return load_objective(self.order.recipe.objective)(setting)
+            objective: Objective = make(setting)
+        return objective
 
     def train(self) -> Path | None:
         """Run to the end and return the weights' folder, or None where a signal asked to leave."""
@@ -290,6 +295,15 @@ class InferenceWeights:
         self._module.train()
         assert self._state is not None  # noqa: S101 - entered before left
         torch.set_rng_state(self._state)
+
+
+def quieten_libraries() -> None:
+    """No bars and hints of the model libraries between our own lines, where they are loaded."""
+    for name in ("diffusers", "transformers"):
+        if name in sys.modules:
+            logging = importlib.import_module(f"{name}.utils.logging")
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
 
 
 def library_versions() -> dict[str, str]:

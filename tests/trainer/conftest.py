@@ -54,7 +54,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty short texts, eight of them held out, under a licence that asks for a notice."""
     folder = tmp_path_factory.mktemp("texts")
     rng = random.Random(0)
-    words = "small grey owl sings while seven boats sleep".split()
+    words = ["small", "grey", "owl", "sings", "while", "seven", "boats", "sleep"]
     examples = []
     for number in range(40):
         path = folder / f"{number}.txt"

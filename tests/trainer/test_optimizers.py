@@ -1,4 +1,6 @@
-"""Optimizers share the parameters out exactly once; schedules and averages follow their formulas."""
+"""Optimizers share the parameters out exactly once; schedules and averages obey their formulas."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -69,7 +71,7 @@ def test_the_rate_warms_up_peaks_and_ends_at_its_ratio(kind: str) -> None:
     assert rates[10] == pytest.approx(1.0)
     assert rates[100] == pytest.approx(0.1)
     assert rates[55] == pytest.approx(0.55)  # half way: both schedules meet in the middle
-    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
 
 
 def test_a_constant_rate_stays_and_short_runs_still_train() -> None:

@@ -1,4 +1,4 @@
-"""Recipes: every one that ships is valid to its last setting, and a wrong one says what is wrong."""
+"""Every recipe that ships is valid to its last setting; a wrong one says what is wrong."""
 
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def test_the_lexicon_is_split_by_meaning(tmp_path: Path, need: Need) -> None:
     }
     assert len(lines["train"]) + len(lines["held_out"]) == 117_659
     assert 0.015 < len(lines["held_out"]) / 117_659 < 0.025
-    pizza = [text for line in lines["train"] for text in line["texts"] if text[:6] == "pizza "]
+    pizza = [text for line in lines["train"] for text in line["texts"] if text[:7] == "pizza ("]
     assert pizza[0].startswith("pizza (noun, food): Italian open pie")
     assert pizza[1].startswith("pizza (noun): Italian open pie")
 

@@ -9,6 +9,7 @@ classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598).
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -31,6 +32,7 @@ from trainer.contract import TrainingError
 from trainer.data import images
 from trainer.data.captions import all_phrases, draw_caption
 from trainer.data.clip_tokens import train_clip_tokenizer
+from trainer.export import save_half
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
@@ -246,12 +248,10 @@ class Objective:
         """A `StableDiffusionPipeline` folder in float16 with `atelier.json` and a sample sheet."""
         pipeline = self.pipeline()
         pipeline.save_pretrained(folder, safe_serialization=True)
-        for part, kind in (
-            ("vae", AutoencoderKL),
-            ("unet", UNet2DConditionModel),
-            ("text_encoder", CLIPTextModel),
-        ):
-            kind.from_pretrained(folder / part).half().save_pretrained(folder / part)
+        for name in ("vae", "unet"):
+            part = copy.deepcopy(getattr(pipeline, name)).half()
+            part.to(memory_format=torch.contiguous_format).save_pretrained(folder / name)
+        save_half(self.module.text_encoder, folder / "text_encoder")
         size = self.vae.config.sample_size
         manifest = WeightsManifest(
             generator="diffusion",

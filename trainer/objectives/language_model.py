@@ -6,7 +6,6 @@ folder. One special token, `<|end|>`, starts a text, ends it and pads.
 
 from __future__ import annotations
 
-import copy
 import math
 import random
 from pathlib import Path
@@ -30,6 +29,7 @@ from transformers import (
 from generators.weights import WeightsManifest, write_manifest
 from trainer.data import text
 from trainer.evaluation import ngram
+from trainer.export import save_half
 from trainer.objective import Batch, Card, Setting
 
 END = "<|end|>"
@@ -187,9 +187,9 @@ class Objective:
 
     def export(self, folder: Path, figures: dict[str, float]) -> None:
         """A transformers folder in float16: model, tokenizer, generation config, `atelier.json`."""
-        model = copy.deepcopy(self.module.model).cpu().half()
+        model = self.module.model
         model.generation_config = self._generation()
-        model.save_pretrained(folder)
+        save_half(model, folder)
         self.tokenizer.save_pretrained(folder)
         manifest = WeightsManifest(
             generator="gpt2",

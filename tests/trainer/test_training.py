@@ -1,0 +1,210 @@
+"""Two real steps of every objective: what comes out is what the stock libraries load."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GPT2LMHeadModel
+
+from generators.weights import read_manifest
+from trainer import checkpoints
+from trainer.catalog import load_recipe
+from trainer.contract import Recipe, TrainingError, TrainingReport
+from trainer.loop import Order, Run, StopRequest
+
+# diffusers 0.42 builds its sigmas from a tensor in a way that numpy 2 announces to end.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+Events = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def global_random_state() -> Iterator[None]:
+    """Training seeds torch's global generator; other tests must not notice."""
+    state = torch.get_rng_state()
+    yield
+    torch.set_rng_state(state)
+
+
+def order(recipe_name: str, dataset: Path, out: Path, **changes: Any) -> Order:
+    return Order(
+        recipe=load_recipe(recipe_name),
+        recipe_name=recipe_name,
+        dataset=dataset,
+        out=out,
+        **changes,
+    )
+
+
+def run(what: Order, stop: StopRequest | None = None) -> tuple[Path | None, Events]:
+    events: Events = []
+    run_ = Run(what, lambda event, **facts: events.append((event, facts)), stop or StopRequest())
+    return run_.train(), events
+
+
+def metrics(out: Path) -> list[dict[str, str]]:
+    with (out / "metrics.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def autoencoder(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    weights, _ = run(order("tiny_vae", pictures, tmp_path_factory.mktemp("vae")))
+    assert weights is not None
+    return weights
+
+
+@pytest.fixture(scope="module")
+def pipeline_folder(
+    pictures: Path, autoencoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("diffusion")
+    weights, _ = run(order("tiny_diffusion", pictures, out, init=autoencoder))
+    assert weights is not None
+    return weights
+
+
+def test_the_autoencoder_loads_and_has_standard_latents(autoencoder: Path, pictures: Path) -> None:
+    vae = AutoencoderKL.from_pretrained(autoencoder, torch_dtype=torch.float32)
+    assert vae.config.scaling_factor == 1.0
+    with torch.no_grad():
+        assert vae(torch.zeros(1, 3, 16, 16)).sample.shape == (1, 3, 16, 16)
+    manifest = read_manifest(autoencoder)
+    assert manifest is not None
+    assert manifest.licence == "CC0-1.0"
+    assert manifest.figures["psnr_db"] > 0
+
+
+def test_the_pipeline_is_a_stock_one_and_draws_by_its_default_call(pipeline_folder: Path) -> None:
+    pipeline = DiffusionPipeline.from_pretrained(pipeline_folder)
+    assert type(pipeline) is StableDiffusionPipeline
+    pipeline.set_progress_bar_config(disable=True)
+    draw = [
+        np.asarray(
+            pipeline(
+                "red disc", num_inference_steps=2, generator=torch.Generator().manual_seed(3)
+            ).images[0]
+        )
+        for _ in range(2)
+    ]
+    assert draw[0].shape == (16, 16, 3)
+    assert (draw[0] == draw[1]).all()
+    manifest = read_manifest(pipeline_folder)
+    assert manifest is not None
+    assert manifest.generator == "diffusion"
+    assert manifest.defaults["height"] == 16
+    assert set(manifest.figures) == {"train_loss", "held_out_loss"}
+
+
+def test_training_goes_on_from_a_pipeline(
+    pictures: Path, pipeline_folder: Path, tmp_path: Path
+) -> None:
+    first = run(order("tiny_diffusion", pictures, tmp_path / "a", init=pipeline_folder))[1]
+    fresh = run(order("tiny_diffusion", pictures, tmp_path / "b", init=pipeline_folder / "vae"))[1]
+    assert first[0][1]["loss"] != fresh[0][1]["loss"]
+
+
+def test_the_language_model_loads_and_continues_text(texts: Path, tmp_path: Path) -> None:
+    weights, events = run(order("tiny_language_model", texts, tmp_path))
+    assert weights is not None
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    assert type(model) is GPT2LMHeadModel
+    ids = tokenizer("owl", return_tensors="pt").input_ids
+    answer = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4)
+    assert tokenizer.decode(answer[0], skip_special_tokens=True).startswith("owl")
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    generation = GenerationConfig.from_pretrained(weights)
+    assert end == tokenizer.eos_token_id == tokenizer.bos_token_id == generation.eos_token_id
+    assert tokenizer.decode(tokenizer("naïve 红心 🍕").input_ids) == "naïve 红心 🍕"
+    figures = events[-1][1]["figures"]
+    assert 1 < figures["trigram_perplexity"] < figures["unigram_perplexity"]
+    assert (weights / "NOTICE").read_text() == "Keep me.\n"
+
+
+def test_a_run_leaves_what_people_look_at(texts: Path, tmp_path: Path) -> None:
+    weights, events = run(order("tiny_language_model", texts, tmp_path))
+    assert weights is not None
+    assert [event for event, _ in events] == ["progress"] * 2 + ["checkpoint", "sample", "done"]
+    assert Path(events[-2][1]["path"]).is_file()
+    report = TrainingReport.model_validate_json((tmp_path / "report.json").read_bytes())
+    assert (report.optimizer_steps, report.examples_seen, report.dataset) == (2, 8, "owls")
+    assert [row["optimizer_step"] for row in metrics(tmp_path)] == ["1", "2"]
+    assert (tmp_path / "loss.png").is_file()
+    card = (weights / "README.md").read_text(encoding="utf-8")
+    for fact in ("owls", "CC0-1.0", "tiny_language_model", "perplexity", "## Limits"):
+        assert fact in card
+    mode = (weights / "model.safetensors").stat().st_mode
+    assert mode & 0o044 == 0o044, "weights must be readable by other processes of the studio"
+
+
+def longer(what: Order, **changes: Any) -> Order:
+    recipe = Recipe.model_validate({**what.recipe.model_dump(), **changes})
+    return replace(what, recipe=recipe)
+
+
+def test_gradient_accumulation_equals_a_larger_batch(pictures: Path, tmp_path: Path) -> None:
+    """A loss that is a mean over the batch: two halves accumulated give the whole's gradient."""
+    settings = {"kl_weight": 0.0, **load_recipe("tiny_vae").settings}
+    common = {"total_steps": 1, "settings": settings, "ema_decay": 0.0}
+    norms = []
+    for name, size, halves in (("whole", 10, 1), ("halves", 5, 2)):
+        what = longer(
+            order("tiny_vae", pictures, tmp_path / name),
+            batch_size=size,
+            gradient_accumulation_steps=halves,
+            **common,
+        )
+        run(what)
+        (row,) = metrics(tmp_path / name)
+        norms.append(float(row["loss"]))
+    assert norms[0] == pytest.approx(norms[1], rel=0.05)  # the latents' noise differs
+
+
+def test_a_stop_request_checkpoints_and_leaves(texts: Path, tmp_path: Path) -> None:
+    what = longer(order("tiny_language_model", texts, tmp_path), total_steps=50)
+    stop = StopRequest()
+    events: Events = []
+
+    def report(event: str, **facts: Any) -> None:
+        events.append((event, facts))
+        if facts.get("optimizer_step") == 3:
+            stop.signal_number = 15
+
+    assert Run(what, report, stop).train() is None
+    assert events[-1][0] == "checkpoint"
+    assert checkpoints.latest(tmp_path / "checkpoints") == tmp_path / "checkpoints/step-00000003"
+    with pytest.raises(TrainingError, match="--resume"):
+        run(what)
+    with pytest.raises(TrainingError, match="batch_size"):
+        run(longer(replace(what, resume=True), batch_size=2))
+
+
+def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(
+    texts: Path, tmp_path: Path
+) -> None:
+    what = longer(
+        order("tiny_language_model", texts, tmp_path), total_steps=5, checkpoint_every_s=1e-6
+    )
+    events: Events = []
+    broken: list[Run] = []
+
+    def report(event: str, **facts: Any) -> None:
+        events.append((event, facts))
+        if event == "checkpoint" and "step-00000002" in facts["path"]:
+            next(broken[0].plain.parameters()).data.fill_(float("nan"))
+
+    broken.append(Run(what, report))
+    with pytest.raises(TrainingError, match=r"step 3.*step-00000002"):
+        broken[0].train()
+    kept = checkpoints.latest(tmp_path / "checkpoints")
+    assert kept is not None
+    state = json.loads((kept / "state.json").read_text())
+    assert state["optimizer_step"] == 2
