@@ -27,7 +27,6 @@ from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, 
 from generators.registry import ModelEntry
 from generators.runtime import Every, Runtime, rng, tensors_bytes
 from generators.sampling import clean_estimate, noise_levels, slerp
-from generators.specs.diffusion import DiffusionParams
 from generators.weights import WeightsError, weights_hash
 
 log = structlog.get_logger(__name__)
@@ -42,7 +41,7 @@ class _Item:
     """One picture to draw."""
 
     request: GenerateRequest
-    params: DiffusionParams
+    params: Any  # DiffusionParams
     seed: int
     image: Image.Image | None = None
     blocked: bool = False
@@ -113,7 +112,7 @@ class Model:
         if problem is not None:
             return [BadRequest(problem) for _ in requests]
         items = [
-            _Item(request, request.params, seed)  # type: ignore[arg-type]
+            _Item(request, request.params, seed)
             for request in requests
             for seed in request.item_seeds()
         ]
