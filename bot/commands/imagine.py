@@ -217,9 +217,15 @@ def _present(services: Services, job: Job, artifacts: tuple[Artifact, ...], loca
         answers.reroll_button(services.signer, job, locale),
         answers.remix_button(services.signer, job, locale),
     )
-    enlarge = _row(services, job, items, "u", _ENLARGE, locale)
-    vary = _row(services, job, items, "v", _VARY, locale)
-    rows = (enlarge, vary, again + keep) if _can_vary(job) else (enlarge, again + keep)
+    count, signer = min(len(items), _COUNT), services.signer
+    rows = [
+        answers.numbered(
+            signer, job, "u", "U{n}", _ENLARGE, count, locale, style=ButtonStyle.PRIMARY
+        )
+    ]
+    if _can_vary(job):
+        rows.append(answers.numbered(signer, job, "v", "V{n}", _VARY, count, locale))
+    rows.append(again + keep)
     return Reply(
         title=str(job.params.get("prompt", "")),
         text=_CAPTION.in_(locale).format(
@@ -245,28 +251,6 @@ def _present_larger(
         media=items,
         buttons=((vary, *keep) if job.parent_job_id else keep,),
         ephemeral=job.private,
-    )
-
-
-def _row(
-    services: Services,
-    job: Job,
-    items: tuple[Artifact, ...],
-    letter: str,
-    says: Text,
-    locale: str,
-) -> tuple[Button, ...]:
-    return tuple(
-        answers.button(
-            services.signer,
-            job.id,
-            f"{letter}{n}",
-            f"{letter.upper()}{n}",
-            says.format(n=n),
-            locale,
-            style=ButtonStyle.PRIMARY if letter == "u" else ButtonStyle.SECONDARY,
-        )
-        for n in range(1, min(len(items), _COUNT) + 1)
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bot.commands import Offered
 from bot.core import answers
-from bot.core.chat import Action, Button, Choice, Command, Invocation, Options, Reply, Text
+from bot.core.chat import Action, Choice, Command, Invocation, Options, Reply, Text
 from bot.core.domain import Artifact, Job, JobState
 from bot.core.i18n import formats
 from bot.core.options import from_params, merged
@@ -157,36 +157,33 @@ def _present(services: Services, job: Job, artifacts: tuple[Artifact, ...], loca
     # A single word got its entry, which is complete; anything else was begun and can go on.
     begun = len(str(job.params.get("prompt", "")).split()) > 1
     more = _go_on_buttons(services, job, len(items), locale) if begun else ()
+    again = (
+        answers.reroll_button(services.signer, job, locale),
+        answers.remix_button(services.signer, job, locale),
+        answers.favorite_button(services.signer, job, locale),
+        answers.delete_button(services.signer, job, locale),
+    )
     return Reply(
         title=answers.title_of(job),
         text=_CAPTION.in_(locale).format(
             model=job.model, seed=job.seed, time=formats.duration(answers.run_s(job), locale)
         ),
         media=items,
-        buttons=tuple(
-            row
-            for row in (
-                more,
-                (
-                    answers.reroll_button(services.signer, job, locale),
-                    answers.remix_button(services.signer, job, locale),
-                    answers.favorite_button(services.signer, job, locale),
-                    answers.delete_button(services.signer, job, locale),
-                ),
-            )
-            if row
-        ),
+        buttons=tuple(row for row in (more, again) if row),
         ephemeral=job.private,
     )
 
 
-def _go_on_buttons(services: Services, job: Job, items: int, locale: str) -> tuple[Button, ...]:
+def _go_on_buttons(services: Services, job: Job, items: int, locale: str) -> answers.Row:
     label = _CONTINUE.in_(locale)
     if items == 1:
         return (answers.button(services.signer, job.id, "c1", label, _CONTINUE_SAYS, locale),)
-    return tuple(
-        answers.button(
-            services.signer, job.id, f"c{n}", f"{label} {n}", _CONTINUE_ONE.format(n=n), locale
-        )
-        for n in range(1, min(items, _MAX_COUNT) + 1)
+    return answers.numbered(
+        services.signer,
+        job,
+        "c",
+        f"{label} {{n}}",
+        _CONTINUE_ONE,
+        min(items, _MAX_COUNT),
+        locale,
     )

@@ -42,6 +42,32 @@ def button(
     )
 
 
+def numbered(
+    signer: Signer,
+    job: Job,
+    letter: str,
+    label: str,
+    says: Text,
+    count: int,
+    locale: str,
+    *,
+    style: ButtonStyle = ButtonStyle.SECONDARY,
+) -> Row:
+    """A button for each of `count` items: actions `u1`, `u2`..., `{n}` in label and name."""
+    return tuple(
+        button(
+            signer,
+            job.id,
+            f"{letter}{n}",
+            label.format(n=n),
+            says.format(n=n),
+            locale,
+            style=style,
+        )
+        for n in range(1, count + 1)
+    )
+
+
 def favorite_button(signer: Signer, job: Job, locale: str) -> Button:
     """A toggle. It names the state it leads to, so that pressing it twice is pressing it once."""
     action = "unfav" if job.favorite else "fav"

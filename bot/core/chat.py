@@ -172,7 +172,10 @@ class JobTicket:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A past job in a list: its own text, pictures and buttons."""
+    """A past job in a list: its own text, pictures and buttons.
+
+    To its buttons a card is a message of its own: what replaces or removes the message replaces or
+    removes the card."""
 
     job_id: str
     title: str
