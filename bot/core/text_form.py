@@ -1,11 +1,12 @@
-r"""The text form of a command: `/imagine red heart seed:7 negative_prompt:"dark, blurry"`.
+"""The text form of a command: `/imagine red heart seed:7 negative_prompt:"dark, blurry"`.
 
 Where a platform has no form of its own (Telegram, the web composer) members type options as
 `name:value` anywhere among their words; the words that are left go to the option marked `rest`.
 `parse_text` reads that, `format_text` writes it, and what is written reads back the same.
 
   seed:7  seed: 7  seed：7    an option (a space after the colon for numbers only)
-  negative_prompt:"a, b"      quotes hold several words together; \" and \\ inside
+  negative_prompt:"a, b"      quotes hold several words together; a backslash inside
+                              keeps the quote or backslash after it
   "note: this"  "to:do"       quoted words are never options; if all the words are one quotation,
                               the quotes fall away, else they are part of the text
   10:30  https://x.y  a: b    plain words
