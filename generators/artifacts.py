@@ -99,7 +99,9 @@ class FolderStore:
             raise ArtifactMissing(key) from None
 
     def _forget(self, key: str, owner: str) -> None:
-        place = self._place(_checked(key))
+        if not _KEY.fullmatch(key):
+            return
+        place = self._place(key)
         claims = place.with_name(f"{key}.owners")
         if not place.parent.is_dir():
             return
@@ -152,7 +154,9 @@ class FsspecStore:
             raise ArtifactMissing(key) from None
 
     def _forget(self, key: str, owner: str) -> None:
-        place = self._place(_checked(key))
+        if not _KEY.fullmatch(key):
+            return
+        place = self._place(key)
         with suppress(FileNotFoundError):
             self._files.rm_file(f"{place}.owners/{_owner_name(owner)}")
         if self._claims(place):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Before anything imports torch: threads that spin while they wait make tiny models slow.
@@ -17,6 +18,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from generators.registry import ModelEntry
 from generators.weights import WeightsManifest, read_manifest, write_manifest
+
+# The first example often pays for an import; how long it takes asserts nothing here.
+hypothesis.settings.register_profile("generators", deadline=None)
+hypothesis.settings.load_profile("generators")
 
 END = "<|endoftext|>"
 SENTENCE = "a red heart on the table, a dragon (noun): a creature of stories. two small blue cats"
