@@ -119,6 +119,7 @@ class SqlJobs(SqlJobQueue):
     async def erase(self, job_id: str) -> list[Artifact]:
         """Erase the content and hide the job. Of its artifacts those are returned whose bytes
         nothing else of this account shows or waits for."""
+        self._tx.check_writable()
         job = await self.get(job_id)
         if job is None:
             return []
