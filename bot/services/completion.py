@@ -23,7 +23,7 @@ from generators.logs import bound
 log = structlog.get_logger(__name__)
 
 # A result that the store refuses this often, while it takes other writes, will never be taken.
-_REFUSALS = 5
+_REFUSALS = 4
 
 
 class Completes(Protocol):
