@@ -89,7 +89,7 @@ def _serve(bind: str | None, *, worker: bool) -> None:
     chosen = settings.load()
     if bind is not None:
         chosen = settings.with_bind(chosen, bind)
-    run(chosen, worker=worker, announce=sys.stdout.isatty() or not sys.stdout.closed)
+    run(chosen, worker=worker)
 
 
 # --- Generating -------------------------------------------------------------------------------
