@@ -10,7 +10,6 @@ import argparse
 import importlib
 import os
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -100,38 +99,30 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
         init=options.init,
         tensorboard=options.tensorboard,
     )
-    Run(order, report, stop).train()
+    run = Run(order, report, stop)
+    if run.train() is None:
+        report("stopped", message=f"Stopped after step {run.step}: --resume goes on from there.")
     return 128 + stop.signal_number if stop.signal_number else 0
 
 
 def _build(options: argparse.Namespace, report: Reporter) -> int:
-    begun = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        rate = done / max(time.monotonic() - begun, 1e-9)
-        report(
-            "progress",
-            optimizer_step=done,
-            total_steps=total,
-            loss=0.0,
-            lr=0.0,
-            examples_per_s=round(rate, 1),
-            eta_s=round((total - done) / rate),
-        )
-
     module = importlib.import_module(f"trainer.data.starter_{options.name}")
-    manifest = module.build(options.out, progress)
-    report("done", weights=str(options.out), figures={"examples": float(len(manifest.examples))})
+    manifest = module.build(
+        options.out, lambda done, total: report("progress", done=done, total=total)
+    )
+    report("done", dataset=str(options.out), examples=len(manifest.examples))
     return 0
 
 
 def _check(options: argparse.Namespace, report: Reporter) -> int:
     problems = check(options.folder)
     for problem in problems:
-        report("error", message=f"{problem.file}: {problem.message}")
+        report("problem", message=f"{problem.file}: {problem.message}")
+    total = len(read_manifest(options.folder).examples)
     if problems:
+        report("error", message=f"{len(problems)} problems in {total} examples: see above.")
         return 2
-    report("done", weights=str(options.folder), figures={})
+    report("done", dataset=str(options.folder), examples=total)
     return 0
 
 

@@ -1,7 +1,8 @@
 """How a run tells the world: one JSON event a line for a parent process, or a bar for a person.
 
-Events: `progress`, `sample`, `checkpoint`, `done`, `error`. The command line that starts training
-as a child reads them from stdout; nothing else is ever printed there.
+Events: `progress` (of training: `optimizer_step` of `total_steps` with the loss; of a dataset:
+`done` of `total`), `sample`, `checkpoint`, `problem`, `stopped`, `done`, `error`. The command line
+that starts training as a child reads them from stdout; nothing else is ever printed there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,15 @@ class Reporter(Protocol):
     def __call__(self, event: str, **facts: Any) -> None: ...
 
 
+def _extent(facts: dict[str, Any]) -> tuple[int, int]:
+    """(done, total) of a progress event of either kind."""
+    if "optimizer_step" in facts:
+        return facts["optimizer_step"], facts["total_steps"]
+    return facts["done"], facts["total"]
+
+
 class JsonReporter:
-    """Each event as one line of JSON on stdout."""
+    """Each event as one line of JSON on stdout; progress at most twice a second, and its end."""
 
     def __init__(self) -> None:
         self._last_progress = 0.0
@@ -33,8 +41,8 @@ class JsonReporter:
     def __call__(self, event: str, **facts: Any) -> None:
         if event == "progress":
             now = time.monotonic()
-            last = facts.get("optimizer_step") == facts.get("total_steps")
-            if now - self._last_progress < MIN_INTERVAL_S and not last:
+            done, total = _extent(facts)
+            if now - self._last_progress < MIN_INTERVAL_S and done < total:
                 return
             self._last_progress = now
         line = json.dumps({"event": event, **facts}, ensure_ascii=False, default=str)
@@ -48,16 +56,13 @@ class BarReporter:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn(
-                "loss {task.fields[loss]:.4f}  {task.fields[examples_per_s]:.1f} examples/s"
-            ),
+            TextColumn("{task.fields[note]}"),
             console=self._console,
         )
-        self._task = self._bar.add_task("training", total=None, loss=0.0, examples_per_s=0.0)
+        self._task = self._bar.add_task("work", total=None, note="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -73,17 +78,12 @@ class BarReporter:
 
     def __call__(self, event: str, **facts: Any) -> None:
         if event == "progress":
-            self._bar.update(
-                self._task,
-                completed=facts["optimizer_step"],
-                total=facts["total_steps"],
-                loss=facts["loss"],
-                examples_per_s=facts["examples_per_s"],
-            )
-        elif event == "error":
-            self._console.print(f"error: {facts['message']}", style="red", markup=False)
-        elif event == "done":
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in facts["figures"].items())
-            self._console.print(f"weights in {facts['weights']}  {figures}", markup=False)
-        else:
-            self._console.print(f"{event}: {facts.get('path', '')}", markup=False)
+            done, total = _extent(facts)
+            note = ""
+            if "loss" in facts:
+                note = f"loss {facts['loss']:.4f}  {facts['examples_per_s']:.1f} examples/s"
+            self._bar.update(self._task, completed=done, total=total, note=note)
+            return
+        style = "red" if event in ("error", "problem") else None
+        words = "  ".join(f"{name}: {value}" for name, value in facts.items())
+        self._console.print(f"{event}  {words}", style=style, markup=False, highlight=False)

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +80,33 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     assert (tmp_path / "a" / weights).read_bytes() == (tmp_path / "b" / weights).read_bytes()
     rows = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in "ab"]
     assert len(rows[0]) == len(rows[1])
+
+
+def test_a_term_signal_leaves_a_checkpoint(recipe: Path, texts: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.toml"
+    long.write_text((RECIPE % 100_000).replace("0.001", "900"), encoding="utf-8")
+    process = child("train", long, "--data", texts, "--out", tmp_path / "out")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "progress"
+    process.terminate()
+    code, events, _ = finish(process)
+    assert code == 128 + signal.SIGTERM
+    assert [event["event"] for event in events[-2:]] == ["checkpoint", "stopped"]
+    assert Path(events[-2]["path"], "state.json").is_file()
+
+
+def test_check_names_every_problem_and_fails(pictures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(pictures, folder)
+    (folder / "1.png").unlink()
+    (folder / "2.png").write_bytes(b"x")
+    code, events, _ = finish(child("dataset", "check", folder))
+    assert code == 2
+    assert [event["event"] for event in events] == ["problem"] * 3 + ["error"]
+    assert events[0]["message"] == "1.png: is missing"
+    code, events, _ = finish(child("dataset", "check", pictures))
+    assert code == 0
+    assert events == [{"event": "done", "dataset": str(pictures), "examples": 12}]
 
 
 def test_mistakes_are_one_sentence_and_code_2(recipe: Path, texts: Path, tmp_path: Path) -> None:

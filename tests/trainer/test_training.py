@@ -111,6 +111,23 @@ def test_training_goes_on_from_a_pipeline(
     assert first[0][1]["loss"] != fresh[0][1]["loss"]
 
 
+def test_a_decoder_trained_alone_keeps_the_latents(
+    pictures: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    settings = {**load_recipe("tiny_vae").settings, "train_encoder": False}
+    what = longer(order("tiny_vae", pictures, tmp_path, init=autoencoder), settings=settings)
+    weights, _ = run(what)
+    old, new = (
+        AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+        for folder in (autoencoder, weights)
+    )
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        latents = [vae.encode(x).latent_dist.mean for vae in (old, new)]
+        assert torch.equal(*latents)
+        assert not torch.equal(*(vae.decode(latents[0]).sample for vae in (old, new)))
+
+
 def test_the_language_model_loads_and_continues_text(texts: Path, tmp_path: Path) -> None:
     weights, events = run(order("tiny_language_model", texts, tmp_path))
     assert weights is not None

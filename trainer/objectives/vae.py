@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from generators.weights import WeightsManifest, write_manifest
+from trainer.contract import TrainingError
 from trainer.data import images
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
@@ -47,6 +48,12 @@ class Settings(BaseModel):
     norm_num_groups: int = Field(default=8, ge=1)
     edge_weight: float = Field(default=2.0, ge=0, description="of the picture-gradient term")
     kl_weight: float = Field(default=1e-3, ge=0)
+    train_encoder: bool = Field(
+        default=True, description="false: a better decoder for latents that others already know"
+    )
+    latent_noise: float = Field(
+        default=0.0, ge=0, le=1, description="deviation of noise the decoder learns to look through"
+    )
 
 
 class Reconstruction(nn.Module):
@@ -56,12 +63,17 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.vae = vae
         self.settings = settings
+        if not settings.train_encoder:
+            vae.encoder.requires_grad_(False)
+            vae.quant_conv.requires_grad_(False)
 
     def forward(self, batch: Batch) -> Tensor:
         """Loss of `pixels` (B, 3, H, W) in [-1, 1]."""
         x = batch["pixels"].contiguous(memory_format=torch.channels_last)
-        posterior = self.vae.encode(x).latent_dist
+        with torch.set_grad_enabled(self.settings.train_encoder and torch.is_grad_enabled()):
+            posterior = self.vae.encode(x).latent_dist
         latents = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+        latents = latents + self.settings.latent_noise * torch.randn_like(latents)
         restored = self.vae.decode(latents).sample
         loss = picture_loss(restored.float(), x, self.settings.edge_weight)
         return loss + self.settings.kl_weight * kl(posterior.mean.float(), posterior.logvar.float())
@@ -92,6 +104,8 @@ class Objective:
         self.train = images.load(setting.dataset, "train", settings.size)
         self.held_out = images.load(setting.dataset, "held_out", settings.size)
         self.dataset_size = len(self.train)
+        if not settings.train_encoder and setting.init is None:
+            raise TrainingError("train_encoder = false needs weights to start from: add --init.")
         vae = load_or_make(setting.init, settings).to(memory_format=torch.channels_last)
         self.module = Reconstruction(vae, settings).to(setting.device)
 
@@ -123,10 +137,14 @@ class Objective:
         return {"psnr_db": sum(values) / len(values)}
 
     def export(self, folder: Path, figures: dict[str, float]) -> None:
-        """An `AutoencoderKL` folder in float16 whose latents have mean 0 and deviation 1."""
+        """An `AutoencoderKL` folder in float16 whose latents have mean 0 and deviation 1.
+
+        With the encoder frozen they stay as they came.
+        """
         finished = copy.deepcopy(self.module.vae).float()
-        standardise(finished, *self._latent_moments())
-        finished.register_to_config(scaling_factor=1.0)
+        if self.settings.train_encoder:
+            standardise(finished, *self._latent_moments())
+            finished.register_to_config(scaling_factor=1.0)
         finished.half().save_pretrained(folder)
         manifest = WeightsManifest(
             generator="vae",
