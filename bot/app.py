@@ -23,6 +23,7 @@ from bot.core.chat import Command
 from bot.core.ports import Platform
 from bot.core.signing import Signer
 from bot.http import HttpServer, Probe
+from bot.lock import sole_user
 from bot.metrics import Metrics
 from bot.platforms.web.platform import WebPlatform
 from bot.router import Router
@@ -92,6 +93,7 @@ async def serve(
 ) -> AsyncIterator[Studio]:
     """A running gateway; leaving it stops everything, work in flight stays in SQL."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(sole_user(settings.data_dir))
         store = open_store(settings.database_url)
         stack.push_async_callback(store.close)
         await store.migrate()
