@@ -78,17 +78,22 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """One job's share of a batch: `count` items, item i drawn from seed + i (mod 2**32)."""
+    """One job's share of a batch: `count` items, item i drawn from seed + i (mod 2**32).
+
+    Where a batch is cut for want of memory, `first_item` says which item the part begins with.
+    """
 
     job_id: str
     params: Params
     seed: int
     count: int = 1
     inputs: Mapping[str, bytes] = field(default_factory=dict)  # e.g. {"image": png bytes}
+    first_item: int = 0
 
     def item_seeds(self) -> list[int]:
         """The seed of each item, so that picture 3 of a grid can be had alone again."""
-        return [(self.seed + index) % (MAX_SEED + 1) for index in range(self.count)]
+        first = self.seed + self.first_item
+        return [(first + index) % (MAX_SEED + 1) for index in range(self.count)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,7 @@ def _halves(
         return list(requests[:middle]), list(requests[middle:])
     whole = requests[0]
     count = whole.count // 2
-    rest = replace(whole, seed=whole.item_seeds()[count], count=whole.count - count)
+    rest = replace(whole, first_item=whole.first_item + count, count=whole.count - count)
     return [replace(whole, count=count)], [rest]
 
 

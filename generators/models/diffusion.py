@@ -174,7 +174,7 @@ class Model:
         if any(item.blocked or item.image is None for item in items):
             return BadRequest(_BLOCKED)
         pictures = [
-            media.png(item.image, media.Provenance("diffusion", self._hash, item.seed))
+            media.png(item.image, media.Provenance("diffusion", self._hash, _base_seed(item)))
             for item in items
             if item.image is not None
         ]

@@ -96,7 +96,25 @@ def gpt2_folder(
 
 
 @pytest.fixture(scope="session")
-def sd_parts(tokenizer: Any) -> Callable[..., dict[str, Any]]:
+def clip_config() -> Any:
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=32,
+        projection_dim=32,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def sd_parts(tokenizer: Any, clip_config: Any) -> Callable[..., dict[str, Any]]:
     """The parts that Stable Diffusion and SDXL share, tiny: pictures of 32 x 32."""
 
     def make(cross_attention_dim: int = 32, **unet: Any) -> dict[str, Any]:
@@ -123,29 +141,12 @@ def sd_parts(tokenizer: Any) -> Callable[..., dict[str, Any]]:
                 cross_attention_dim=cross_attention_dim,
                 **unet,
             ),
-            "text_encoder": CLIPTextModel(clip_config()),
+            "text_encoder": CLIPTextModel(clip_config),
             "tokenizer": tokenizer,
             "scheduler": DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1),
         }
 
     return make
-
-
-def clip_config() -> Any:
-    from transformers import CLIPTextConfig
-
-    return CLIPTextConfig(
-        vocab_size=300,
-        hidden_size=32,
-        intermediate_size=37,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=32,
-        projection_dim=32,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
 
 
 @pytest.fixture(scope="session")
