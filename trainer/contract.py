@@ -87,6 +87,9 @@ class Recipe(_Frozen):
     checkpoint_every_s: float = Field(default=300, gt=0, description="seconds between checkpoints")
     sample_every_s: float = Field(default=240, gt=0, description="seconds between sample sheets")
     settings: dict[str, Any] = Field(default={}, description="read by the objective, typed there")
+    prompts: list[str] = Field(default=[], max_length=64, description="of the sample sheets")
+    about: dict[str, str] = Field(default={}, description="language -> a sentence on the weights")
+    limits: dict[str, Any] = Field(default={}, description="added to the weights' own limits")
 
 
 class TrainingReport(_Frozen):

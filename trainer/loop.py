@@ -314,7 +314,15 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-FREE_TO_CHANGE = {"total_steps", "checkpoint_every_s", "sample_every_s", "summary"}
+FREE_TO_CHANGE = {
+    "total_steps",
+    "checkpoint_every_s",
+    "sample_every_s",
+    "summary",
+    "prompts",
+    "about",
+    "limits",
+}
 
 
 def _refuse_other_recipe(stored: dict[str, object], recipe: Recipe) -> None:

@@ -99,7 +99,7 @@ def test_the_pipeline_is_a_stock_one_and_draws_by_its_default_call(pipeline_fold
     manifest = read_manifest(pipeline_folder)
     assert manifest is not None
     assert manifest.generator == "diffusion"
-    assert manifest.defaults["height"] == 16
+    assert manifest.defaults["height"] == manifest.limits["height"] == 16
     assert set(manifest.figures) == {"train_loss", "held_out_loss"}
 
 
@@ -140,7 +140,9 @@ def test_the_language_model_loads_and_continues_text(texts: Path, tmp_path: Path
     end = tokenizer.convert_tokens_to_ids("<|end|>")
     generation = GenerationConfig.from_pretrained(weights)
     assert end == tokenizer.eos_token_id == tokenizer.bos_token_id == generation.eos_token_id
-    assert tokenizer.decode(tokenizer("naïve 红心 🍕").input_ids) == "naïve 红心 🍕"
+    ids = tokenizer("naïve 红心 🍕").input_ids
+    assert ids[0] == end, "a prompt begins as the training texts did"
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "naïve 红心 🍕"
     figures = events[-1][1]["figures"]
     assert 1 < figures["trigram_perplexity"] < figures["unigram_perplexity"]
     assert (weights / "NOTICE").read_text() == "Keep me.\n"

@@ -37,26 +37,6 @@ from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
 TRAIN_TIMESTEPS = 1000
-PROMPTS = (
-    "red heart",
-    "red heart",
-    "red heart",
-    "red heart",
-    "cat face",
-    "dog face",
-    "rocket",
-    "pizza",
-    "grinning face",
-    "tree",
-    "blue car",
-    "fire",
-    "green apple",
-    "flower",
-    "house",
-    "红心",
-)
-
-
 CARD = Card(
     title="A small latent diffusion model that draws from words",
     usage="""from diffusers import DiffusionPipeline
@@ -207,16 +187,19 @@ class Objective:
 
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
-        """The fixed prompts, four seeds of the first among them."""
-        rngs = [torch.Generator().manual_seed(seed) for seed in range(len(PROMPTS))]
+        """The recipe's prompts (or the first captions), each with its own fixed seed."""
+        prompts = self.setting.recipe.prompts or [
+            next(iter(phrases.values()), [""])[0] for phrases in self.captions[:8]
+        ]
+        rngs = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
         pictures = self.pipeline()(
-            list(PROMPTS),
+            prompts,
             num_inference_steps=self.settings.num_inference_steps,
             guidance_scale=self.settings.guidance_scale,
             generator=rngs,
             output_type="pt",
         ).images
-        return save_sheet(sheet(pictures * 2 - 1, columns=8), folder, name)
+        return save_sheet(sheet(pictures * 2 - 1, columns=min(8, len(prompts))), folder, name)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -252,12 +235,13 @@ class Objective:
             part = copy.deepcopy(getattr(pipeline, name)).half()
             part.to(memory_format=torch.contiguous_format).save_pretrained(folder / name)
         save_half(self.module.text_encoder, folder / "text_encoder")
-        size = self.vae.config.sample_size
+        size, source = self.vae.config.sample_size, self.setting.manifest.name
         manifest = WeightsManifest(
             generator="diffusion",
-            summary={
-                "en": f"Draws {size} x {size} pictures from a few words, in the style of emoji.",
-                "zh": f"根据几个词画出 {size} x {size} 的表情符号风格图片。",
+            summary=self.setting.recipe.about
+            or {
+                "en": f"Draws {size} x {size} pictures in the manner of {source}.",
+                "zh": f"画出 {size} x {size} 的 {source} 风格图片。",
             },
             licence=self.setting.manifest.licence,
             defaults={
@@ -266,7 +250,8 @@ class Objective:
                 "num_inference_steps": self.settings.num_inference_steps,
                 "guidance_scale": self.settings.guidance_scale,
             },
-            limits={"height": size, "width": size},  # it has learned no other
+            # It has learned no other size.
+            limits={"height": size, "width": size, **self.setting.recipe.limits},
             figures={name: round(value, 4) for name, value in figures.items()},
         )
         write_manifest(folder, manifest)

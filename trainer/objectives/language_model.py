@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
-from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from torch import Tensor, nn
@@ -34,28 +34,14 @@ from trainer.objective import Batch, Card, Setting
 
 END = "<|end|>"
 EVALUATION_TEXTS = 64  # at once
-PROMPTS = (
-    "dragon (noun",
-    "rubber duck (noun",
-    "to procrastinate (verb",
-    "pizza (noun, food):",
-    "sleepy (adjective):",
-    "quickly (adverb):",
-    "space pirate (noun",
-    "grumpy cat (noun, animal):",
-    "to debug (verb",
-    "wizard",
-)
-
-
 CARD = Card(
-    title="A small GPT-2 that writes dictionary entries",
+    title="A small GPT-2",
     usage="""from transformers import pipeline
 
 write = pipeline("text-generation", "PATH")
-print(write("<|end|>space pirate (noun")[0]["generated_text"])""",
+print(write("space pirate (", return_full_text=True)[0]["generated_text"])""",
     limits="It has the form of its texts, not their knowledge: what it says about the world is "
-    "invented. It knows English only, and texts of a few dozen words.",
+    "invented. It knows texts of a few dozen words, in the languages of its data.",
 )
 
 
@@ -117,7 +103,11 @@ class Objective:
 
     def _tokens(self, lines: list[text.Line]) -> text.Tokens:
         flat = [alternative for line in lines for alternative in line.texts]
-        encoded = self.tokenizer.backend_tokenizer.encode_batch(flat) if flat else []
+        encoded = (
+            self.tokenizer.backend_tokenizer.encode_batch(flat, add_special_tokens=False)
+            if flat
+            else []
+        )
         ids = iter([item.ids for item in encoded])
         entries = [[next(ids) for _ in line.texts] for line in lines]
         return text.Tokens(entries, [line.weight for line in lines])
@@ -134,11 +124,12 @@ class Objective:
 
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
-        """A text file with one continuation of each fixed prompt."""
+        """A text file with one continuation of each of the recipe's prompts."""
         torch.manual_seed(0)
         model, written = self.module.model, []
-        for prompt in PROMPTS:
-            ids = torch.tensor([[self.end, *self.tokenizer(prompt).input_ids]], device=self.device)
+        for prompt in self.setting.recipe.prompts or [""]:
+            asked = self.tokenizer(prompt, add_special_tokens=False).input_ids
+            ids = torch.tensor([[self.end, *asked]], device=self.device)
             answer = model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
@@ -193,9 +184,10 @@ class Objective:
         self.tokenizer.save_pretrained(folder)
         manifest = WeightsManifest(
             generator="gpt2",
-            summary={
-                "en": "Writes entries of an invented dictionary from a word.",
-                "zh": "根据一个英文单词写出虚构词典的条目。",
+            summary=self.setting.recipe.about
+            or {
+                "en": f"Writes in the manner of {self.setting.manifest.name}.",
+                "zh": f"以 {self.setting.manifest.name} 的方式写作。",
             },
             licence=self.setting.manifest.licence,
             defaults={
@@ -205,8 +197,7 @@ class Objective:
                 "repetition_penalty": 1.1,
                 "max_new_tokens": 64,
             },
-            # What serving must know: a bare word is the head of an entry, and only English is read.
-            limits={"headword_format": "{word} (", "reads": "latin"},
+            limits=self.setting.recipe.limits,
             figures={name: round(value, 3) for name, value in figures.items()},
         )
         write_manifest(folder, manifest)
@@ -249,6 +240,11 @@ def train_tokenizer(lines: list[text.Line], settings: Settings) -> PreTrainedTok
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
+    )
+    # Every text the model saw began with the end token: whoever tokenizes a prompt gets it too.
+    end = (END, learner.token_to_id(END))
+    learner.post_processor = processors.TemplateProcessing(
+        single=f"{END} $A", pair=f"{END} $A $B", special_tokens=[end]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=learner,

@@ -148,7 +148,8 @@ class Objective:
         finished.half().save_pretrained(folder)
         manifest = WeightsManifest(
             generator="vae",
-            summary={"en": "An autoencoder of pictures.", "zh": "图像自编码器。"},
+            summary=self.setting.recipe.about
+            or {"en": "An autoencoder of pictures.", "zh": "图像自编码器。"},
             licence=self.setting.manifest.licence,
             figures={name: round(value, 4) for name, value in figures.items()},
         )
