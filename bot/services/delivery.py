@@ -35,7 +35,7 @@ Presenter = Callable[[Any, Job, tuple[Artifact, ...], str], Reply]
 
 _LOOK = 64  # deliveries looked at in addition to those that are busy
 _AT_ONCE = 16  # running deliveries per platform
-_UNKNOWN_PLATFORM_S = 3600.0  # its token was taken away; it may come back
+_UNKNOWN_PLATFORM_S = 600.0  # its token was taken away; it may come back
 
 
 class DeliveryService:

@@ -72,10 +72,15 @@ class ManualClock:
 
 
 class Faults:
-    """Called at each begin and commit of a transaction; a test puts its error in `at`."""
+    """Called at each begin and commit of a transaction; raises where a test has asked for it."""
 
     def __init__(self) -> None:
+        self.calm()
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more."""
         self.at: Callable[[str], None] = lambda point: None
+        self.fired = False
 
     def fail_next(self, many: int, error: BaseException, *, points: tuple[str, ...]) -> None:
         """Raise `error` at the next `many` of these points, then be quiet."""
@@ -84,18 +89,19 @@ class Faults:
         def at(point: str) -> None:
             if point in points:
                 if next(left) < 0:
-                    self.at = lambda point: None
+                    self.calm()
                     return
                 raise error
 
         self.at = at
 
     def crash_after(self, points: int) -> None:
-        """Die at the point that comes after so many."""
+        """Die at the point that comes after so many, and stay dead."""
         left = count(points, -1)
 
         def at(point: str) -> None:
             if next(left) <= 0:
+                self.fired = True
                 raise Crash
 
         self.at = at
@@ -309,9 +315,12 @@ class Studio:
             ran += len(leases)
 
     async def deliver(self) -> None:
-        """Deliver what is due now."""
+        """Deliver what is due now, or until a delivery meets the death of its process."""
         while await self.delivery.start_due():
+            tasks = set(self.delivery._busy.values())
             await self.delivery.settle()
+            if any(task.exception() for task in tasks):
+                return
 
     # --- what SQL says ---
 

@@ -82,7 +82,7 @@ async def test_dying_while_sending_loses_and_doubles_nothing(studio: Any, point:
     studio.faults.crash_after(point)
     with pytest.raises(BaseException):  # noqa: B017, PT011 - the test's own Crash
         await until_it_dies(studio.dispatcher.dispatch_once)
-    studio.faults.at = lambda point: None
+    studio.faults.calm()
 
     studio.restart()
     await studio.dispatcher.reconciler.reconcile_once()
