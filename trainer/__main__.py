@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     build = actions.add_parser("build", parents=[common], help="make a starter dataset")
     build.add_argument("name", choices=builder_names())
     build.add_argument("--out", type=Path, required=True)
+    build.add_argument("--font", type=Path, help="emoji: the font, instead of fontconfig's answer")
     build.set_defaults(run=_build)
     check = actions.add_parser("check", parents=[common], help="look at every example")
     check.add_argument("folder", type=Path)
@@ -100,15 +102,18 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
         tensorboard=options.tensorboard,
     )
     run = Run(order, report, stop)
-    if run.train() is None:
+    if run.train() is None and run.accelerator.is_main_process:
         report("stopped", message=f"Stopped after step {run.step}: --resume goes on from there.")
     return 128 + stop.signal_number if stop.signal_number else 0
 
 
 def _build(options: argparse.Namespace, report: Reporter) -> int:
-    module = importlib.import_module(f"trainer.data.starter_{options.name}")
-    manifest = module.build(
-        options.out, lambda done, total: report("progress", done=done, total=total)
+    build = importlib.import_module(f"trainer.data.starter_{options.name}").build
+    given = {"font": options.font} if options.font else {}
+    if not given.keys() <= inspect.signature(build).parameters.keys():
+        raise TrainingError(f"The dataset {options.name} is not made from a font.")
+    manifest = build(
+        options.out, lambda done, total: report("progress", done=done, total=total), **given
     )
     report("done", dataset=str(options.out), examples=len(manifest.examples))
     return 0

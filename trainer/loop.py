@@ -91,7 +91,9 @@ class Run:
         if start is not None:
             progress = checkpoints.restore(start, self.plain, self.average, optimizers)
             self.step, self.train_s = progress.optimizer_step, progress.train_s
-        self.metrics = Metrics(self.order.out / "metrics.csv", resumed_at=self.step)
+        self.metrics = Metrics(self.order.out / "metrics.csv")
+        if self.accelerator.is_main_process:
+            self.metrics.begin(resumed_at=self.step)
         if self.order.tensorboard:
             self.accelerator.init_trackers("tensorboard")
 
@@ -106,8 +108,9 @@ class Run:
             )
         if found is not None:
             _refuse_other_recipe(checkpoints.read_recipe(found), self.order.recipe)
-        text = json.dumps(self.order.recipe.model_dump(), indent=1)
-        (self.order.out / "recipe.json").write_text(text + "\n", encoding="utf-8")
+        if self.accelerator.is_main_process:
+            text = json.dumps(self.order.recipe.model_dump(), indent=1, ensure_ascii=False)
+            (self.order.out / "recipe.json").write_text(text + "\n", encoding="utf-8")
         return found
 
     def _objective(self) -> Objective:

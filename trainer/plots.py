@@ -16,10 +16,13 @@ COLUMNS = ("optimizer_step", "loss", "lr", "gradient_norm", "examples_per_s")
 class Metrics:
     """`metrics.csv`: one row every few steps; a resumed run drops what the kill made stale."""
 
-    def __init__(self, path: Path, resumed_at: int) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
+
+    def begin(self, resumed_at: int) -> None:
+        """Write the header, and keep the rows up to optimizer step `resumed_at`."""
         rows = [row for row in self.rows() if int(row["optimizer_step"]) <= resumed_at]
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with self._path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

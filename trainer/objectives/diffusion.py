@@ -41,7 +41,7 @@ CARD = Card(
     title="A small latent diffusion model that draws from words",
     usage="""from diffusers import DiffusionPipeline
 
-pipeline = DiffusionPipeline.from_pretrained("PATH")
+pipeline = DiffusionPipeline.from_pretrained("path/to/this/folder")
 pipeline("red heart", num_inference_steps=16, guidance_scale=2.5).images[0].save("heart.png")""",
     limits="It draws what its pictures show, in their style and size, and blurs what it saw "
     "seldom; words it never met give a guess. Two things in one picture are beyond it.",

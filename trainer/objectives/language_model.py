@@ -38,7 +38,7 @@ CARD = Card(
     title="A small GPT-2",
     usage="""from transformers import pipeline
 
-write = pipeline("text-generation", "PATH")
+write = pipeline("text-generation", "path/to/this/folder")
 print(write("space pirate (", return_full_text=True)[0]["generated_text"])""",
     limits="It has the form of its texts, not their knowledge: what it says about the world is "
     "invented. It knows texts of a few dozen words, in the languages of its data.",

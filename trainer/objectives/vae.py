@@ -31,7 +31,7 @@ CARD = Card(
     title="A small autoencoder of pictures",
     usage="""from diffusers import AutoencoderKL
 
-vae = AutoencoderKL.from_pretrained("PATH")""",
+vae = AutoencoderKL.from_pretrained("path/to/this/folder")""",
     limits="Made for flat artwork at one size; fine texture and photographs come back soft.",
 )
 
