@@ -37,7 +37,8 @@ DEFAULTS = {
     "top_p": 0.95,
     "repetition_penalty": 1.0,
 }
-_HEADWORD = re.compile(r"[^\W\d_]+(?:[ '\-.][^\W\d_]+){0,3}")
+_WORD = r"[^\W\d_](?:[^\W\d_]|['’.\-](?=.*[^\W\d_]))*"
+_HEADWORD = re.compile(rf"{_WORD}(?: {_WORD}){{0,2}}")  # one to three words, no sentence
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 
 
@@ -151,8 +152,8 @@ class Model:
     def text(self, row: _Row, *, final: bool = False) -> str:
         """Prompt and what was written so far. A letter whose bytes are not complete is left out."""
         # Decoded together: some tokenizers drop the space before the first token they are given.
-        whole = self._decoded(row.ids).rstrip("\ufffd")
-        addition = "".join(map(_visible, whole.removeprefix(row.prompt_decoded)))
+        added = self._decoded(row.ids).removeprefix(row.prompt_decoded)
+        addition = "".join(map(_visible, added)).rstrip("\ufffd")
         return (row.prompt + addition).rstrip() if final else row.prompt + addition
 
     def _decoded(self, ids: Sequence[int]) -> str:
