@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from generators.weights import read_manifest
@@ -42,7 +43,7 @@ def write_weights(
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(f"The weights could not be written to {folder}: {error}.") from error
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from trainer.catalog import load_objective, load_recipe, objective_names, recipe_names
 from trainer.contract import TrainingError
@@ -35,6 +36,24 @@ def test_a_wrong_recipe_names_what_is_wrong(tmp_path: Path, text: str, words: st
     path.write_text(text, encoding="utf-8")
     with pytest.raises(TrainingError, match=words):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings"),
+    [
+        ("vae", {"norm_num_groups": 7}),
+        ("vae", {"size": 63}),
+        ("diffusion", {"attention_heads": 3}),
+        ("language_model", {"heads": 3}),
+        ("language_model", {"depth": 3}),
+    ],
+)
+def test_settings_that_cannot_be_built_are_refused(
+    objective: str, settings: dict[str, int]
+) -> None:
+    module = __import__(load_objective(objective).__module__, fromlist=["Settings"])
+    with pytest.raises(ValidationError):
+        module.Settings.model_validate(settings)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

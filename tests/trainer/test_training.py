@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +163,20 @@ def test_a_run_leaves_what_people_look_at(texts: Path, tmp_path: Path) -> None:
         assert fact in card
     mode = (weights / "model.safetensors").stat().st_mode
     assert mode & 0o044 == 0o044, "weights must be readable by other processes of the studio"
+
+
+@pytest.mark.parametrize("recipe_name", ["tiny_vae", "tiny_language_model"])
+def test_a_dataset_without_held_out_examples_still_trains(
+    recipe_name: str, pictures: Path, texts: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "all"
+    shutil.copytree(pictures if recipe_name == "tiny_vae" else texts, folder)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for example in manifest["examples"]:
+        example["split"] = "train"
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    weights, _ = run(order(recipe_name, folder, tmp_path / "out"))
+    assert weights is not None
 
 
 def longer(what: Order, **changes: Any) -> Order:

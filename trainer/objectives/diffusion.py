@@ -13,6 +13,7 @@ import copy
 import json
 import random
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.models.attention_processor import AttnProcessor
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -63,6 +64,12 @@ class Settings(BaseModel):
     empty_captions: float = Field(default=0.1, ge=0, le=1, description="share, for guidance")
     guidance_scale: float = Field(default=2.5, ge=1, le=20)
     num_inference_steps: int = Field(default=16, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.norm_num_groups or self.width % self.attention_heads:
+            raise ValueError("norm_num_groups and attention_heads must divide width")
+        return self
 
 
 class Flow(nn.Module):

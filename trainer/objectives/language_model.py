@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
@@ -58,6 +59,12 @@ class Settings(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     temperature: float = Field(default=0.75, gt=0, le=2)
     baselines: bool = Field(default=False, description="also evaluate n-gram models, for scale")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError("heads must divide width")
+        return self
 
 
 class NextToken(nn.Module):
@@ -254,4 +261,5 @@ def train_tokenizer(lines: list[text.Line], settings: Settings) -> PreTrainedTok
         unk_token=END,
         model_max_length=settings.context,
         clean_up_tokenization_spaces=False,
+        padding_side="left",  # so that a batch of prompts goes on at its right end
     )

@@ -11,10 +11,11 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from typing import Self
 
 import torch
 from diffusers import AutoencoderKL
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from generators.weights import WeightsManifest, write_manifest
@@ -54,6 +55,15 @@ class Settings(BaseModel):
     latent_noise: float = Field(
         default=0.0, ge=0, le=1, description="deviation of noise the decoder learns to look through"
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        halvings = len(self.block_out_channels) - 1
+        if any(channels % self.norm_num_groups for channels in self.block_out_channels):
+            raise ValueError("norm_num_groups must divide every entry of block_out_channels")
+        if self.size % 2**halvings:
+            raise ValueError(f"size must be a multiple of {2**halvings} for so many channels")
+        return self
 
 
 class Reconstruction(nn.Module):
