@@ -184,22 +184,28 @@ class HttpServer:
     ) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
         status = 500
-        stream = False
         try:
             response = await handler(request)
-            status, stream = response.status, response.content_type == "text/event-stream"
+            status = response.status
         except web.HTTPException as error:
             status = error.status
             raise
+        except ConnectionError:  # the other side left while we wrote
+            raise
+        except Exception:
+            log.exception("request failed", path=request.path[:200])
+            response = web.Response(status=status, text="500: Internal Server Error")
         finally:
-            resource = request.match_info.route.resource
-            if not stream:
-                self._seconds.labels(
-                    request.method if request.method in hdrs.METH_ALL else "other",
-                    resource.canonical if resource is not None else "none",
-                    str(status),
-                ).observe(asyncio.get_running_loop().time() - started)
+            self._observe(request, status, asyncio.get_running_loop().time() - started)
         return response
+
+    def _observe(self, request: web.Request, status: int, seconds: float) -> None:
+        if "text/event-stream" in request.headers.get(hdrs.ACCEPT, ""):
+            return  # a stream takes as long as its tab is open
+        method = request.method if request.method in hdrs.METH_ALL else "other"
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "none"
+        self._seconds.labels(method, route, str(status)).observe(seconds)
 
     async def _readyz(self, request: web.Request) -> web.Response:
         """200 when every part is ready, else 503; either way who is and who is not, and why."""

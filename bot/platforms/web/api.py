@@ -168,7 +168,7 @@ class Api:
         """The stream of updates and answers, until the tab goes away or falls too far behind."""
         tab = self._hub.open(visitor)
         if tab is None:
-            raise Refused(503, "too_many_tabs")
+            raise Refused(503, "too_many_streams")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         )

@@ -25,7 +25,7 @@ class Hosts:
         self.url = (
             self._public.with_path("/").with_query(None)
             if self._public
-            else URL.build(scheme="http", host=shown or "127.0.0.1", port=address.port)
+            else URL.build(scheme="http", host=shown or "127.0.0.1", port=address.port, path="/")
         )
 
     def answers_to(self, request: web.Request) -> bool:

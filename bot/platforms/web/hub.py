@@ -75,6 +75,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._tabs: dict[str, list[Tab]] = {}
+        self._streams = 0
         self._closed = False
         # A mark of another process is never equal to ours: after a restart every tab asks anew.
         self._epoch = secrets.token_hex(4)
@@ -82,24 +83,29 @@ class Hub:
         self._marks: OrderedDict[str, int] = OrderedDict()
 
     def open(self, visitor: Visitor) -> Tab | None:
-        """A new stream, or None where too many are open or the studio is closing."""
-        mine = self._tabs.setdefault(visitor.identity, [])
-        total = sum(len(tabs) for tabs in self._tabs.values())
-        if self._closed or len(mine) >= MAX_TABS or total >= MAX_STREAMS:
-            if not mine:
-                del self._tabs[visitor.identity]
+        """A new stream, or None where the studio is full or closing. A visitor with too many loses
+        the oldest: a tab that was closed is only noticed at the next sign of life."""
+        if self._closed or self._streams >= MAX_STREAMS:
             return None
+        mine = self._tabs.setdefault(visitor.identity, [])
+        if len(mine) >= MAX_TABS:
+            oldest = mine[0]
+            oldest.drop()
+            self.leave(oldest)
         tab = Tab(visitor)
         mine.append(tab)
+        self._streams += 1
         return tab
 
     def leave(self, tab: Tab) -> None:
-        """The stream has ended."""
+        """The stream has ended. Repeatable."""
         mine = self._tabs.get(tab.visitor.identity, [])
-        if tab in mine:
-            mine.remove(tab)
+        if tab not in mine:
+            return
+        mine.remove(tab)
+        self._streams -= 1
         if not mine:
-            self._tabs.pop(tab.visitor.identity, None)
+            del self._tabs[tab.visitor.identity]
 
     def tabs(self, identity: str) -> tuple[Tab, ...]:
         """The visitor's open streams."""

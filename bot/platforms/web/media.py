@@ -58,16 +58,21 @@ class Media:
         }
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
-        mime = artifact.mime.split(";")[0].strip().lower()
+        mime = plain_mime(artifact)
         if mime not in SHOWN or "download" in request.query:
             headers["Content-Disposition"] = f'attachment; filename="{file_name(artifact)}"'
         headers["Content-Type"] = _content_type(mime)
         return web.Response(body=data, headers=headers)
 
 
+def plain_mime(artifact: Artifact) -> str:
+    """The type without parameters such as the character set."""
+    return artifact.mime.split(";")[0].strip().lower()
+
+
 def file_name(artifact: Artifact) -> str:
     """What a downloaded artifact is called: plain ASCII, nothing a member chose."""
-    extension = SHOWN.get(artifact.mime.split(";")[0].strip().lower(), "bin")
+    extension = SHOWN.get(plain_mime(artifact), "bin")
     return f"atelier-{artifact.job_id[:8]}-{artifact.position + 1}.{extension}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from bot.core.domain import Artifact
 from bot.core.i18n import formats
 from bot.platforms.web.assets import Assets
 from bot.platforms.web.forms import in_order
-from bot.platforms.web.media import SHOWN
+from bot.platforms.web.media import SHOWN, plain_mime
 from bot.platforms.web.texts import Texts
 from bot.platforms.web.turns import Turn
 from bot.platforms.web.visitors import Visitor
@@ -41,31 +42,37 @@ class Meter:
     detail: str
 
 
+@cache
+def environment() -> Environment:
+    """The templates, compiled when first used, once for the whole process."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters["json_block"] = _json_block
+    made.globals.update(
+        kind=_kind,
+        pictures=_pictures,
+        other_media=_other_media,
+        shown_fields=_shown_fields,
+        other_fields=_other_fields,
+        control=_control,
+        duration=formats.duration,
+        figure=_figure,
+        row_says=row_says,
+    )
+    return made
+
+
 class Pages:
-    """All templates, compiled when first used."""
+    """Draws for visitors."""
 
     def __init__(self, assets: Assets) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader(FOLDER),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.filters["json_block"] = _json_block
-        self._environment.globals.update(
-            asset=assets.url,
-            scripts=assets.scripts,
-            pictures=_pictures,
-            other_media=_other_media,
-            shown_fields=_shown_fields,
-            other_fields=_other_fields,
-            control=_control,
-            duration=formats.duration,
-            figure=_figure,
-            row_says=row_says,
-        )
+        self._assets = assets
 
     def page(
         self,
@@ -77,8 +84,17 @@ class Pages:
         **values: object,
     ) -> web.Response:
         """A whole page."""
-        text = self._environment.get_template(template).render(
-            t=Texts(visitor.locale), visitor=visitor, meter=meter, **values
+        text = (
+            environment()
+            .get_template(template)
+            .render(
+                t=Texts(visitor.locale),
+                visitor=visitor,
+                meter=meter,
+                asset=self._assets.url,
+                scripts=self._assets.scripts,
+                **values,
+            )
         )
         response = web.Response(text=text, content_type="text/html", status=status)
         response.headers["Content-Language"] = visitor.locale
@@ -92,8 +108,10 @@ class Pages:
 
     def turn(self, turn: Turn, visitor: Visitor, *, compact: bool = False) -> str:
         """One turn as HTML; `compact` as in the gallery, where most buttons are folded away."""
-        return self._environment.get_template("turn.html").render(
-            t=Texts(visitor.locale), turn=turn, compact=compact
+        return (
+            environment()
+            .get_template("turn.html")
+            .render(t=Texts(visitor.locale), turn=turn, compact=compact)
         )
 
 
@@ -125,15 +143,20 @@ def meter_json(meter: Meter | None) -> dict[str, Any] | None:
     return {"fraction": meter.fraction, "text": meter.text, "detail": meter.detail}
 
 
+def _kind(artifact: Artifact) -> str:
+    """How an artifact is shown: image, audio, video, text, or file where it is only offered."""
+    mime = plain_mime(artifact)
+    return mime.split("/")[0] if mime in SHOWN else "file"
+
+
 def _pictures(media: Sequence[Artifact]) -> list[Artifact]:
     """The pictures to show: single ones rather than the contact sheet that chats get."""
-    found = [one for one in media if one.mime in SHOWN and one.mime.startswith("image/")]
+    found = [one for one in media if _kind(one) == "image"]
     return [one for one in found if one.role == "item"] or found
 
 
 def _other_media(media: Sequence[Artifact]) -> list[Artifact]:
-    shown = {one.id for one in media if one.mime in SHOWN and one.mime.startswith("image/")}
-    return [one for one in media if one.id not in shown]
+    return [one for one in media if _kind(one) != "image"]
 
 
 def _shown_fields(reply: Reply) -> list[tuple[Option, str]]:

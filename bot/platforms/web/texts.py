@@ -126,9 +126,9 @@ TEXTS: Final[Mapping[str, Text]] = {
         en="Too many new visitors come from your network. Please try again later.",
         zh="来自你所在网络的新访客太多，请稍后再试。",
     ),
-    "too_many_tabs": Text(
-        en="Too many tabs are open at once. Close some of them.",
-        zh="打开的标签页太多，请关闭一些。",
+    "too_many_streams": Text(
+        en="The studio has more visitors than it can serve at once.",
+        zh="工作室的访客太多，暂时无法接待。",
     ),
     "starting": Text(
         en="The studio is just starting. Try again in a moment.", zh="工作室正在启动，请稍后再试。"

@@ -15,6 +15,7 @@ from bot.core.chat import Command, Form, JobTicket, Reply
 from bot.core.domain import Artifact, Job, JobState
 from bot.core.options import format_text, parse_text
 from bot.errors import BadOption
+from bot.platforms.web.media import plain_mime
 from bot.platforms.web.visitors import Visitor
 from generators import catalog
 from generators.artifacts import ArtifactMissing
@@ -141,7 +142,7 @@ class Turns:
         texts: dict[str, str] = {}
         for one in media:
             told = str(one.facts.get("text", "")).encode()
-            if not one.mime.startswith("text/") or len(told) >= one.size_bytes:
+            if plain_mime(one) != "text/plain" or len(told) >= one.size_bytes:
                 continue
             try:
                 data = await self._services.artifacts.get(one.key)

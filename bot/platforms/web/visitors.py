@@ -12,8 +12,8 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from bot.core.chat import Origin, Role
 from bot.core.ports import Clock
@@ -80,17 +80,18 @@ class Visitors:
             return None
         now = self._clock()
         try:
-            facts: dict[str, Any] = json.loads(self._signer.unsign(value, PURPOSE, now=now))
-        except (UserError, ValueError):
+            facts = json.loads(self._signer.unsign(value, PURPOSE, now=now))
+            identity, issued_at = str(facts["id"]), _moment(facts["at"])
+            owner_until = _moment(facts["owner_until"]) if "owner_until" in facts else None
+        except (UserError, ValueError, TypeError, KeyError):
             return None
-        if not _IDENTITY.fullmatch(facts.get("id", "")):
+        if not _IDENTITY.fullmatch(identity):
             return None
-        until = _moment(facts.get("owner_until"), now)
         visitor = Visitor(
-            identity=facts["id"],
-            issued_at=_moment(facts.get("at"), now) or now,
-            owner_until=until,
-            owner=until is not None and until > now,
+            identity=identity,
+            issued_at=issued_at,
+            owner_until=owner_until,
+            owner=owner_until is not None and owner_until > now,
         )
         return self._personal(visitor, cookies, accept_language)
 
@@ -168,7 +169,5 @@ def best_language(accept_language: str, default: str) -> str:
     return min(ranked)[2] if ranked else default
 
 
-def _moment(value: object, now: datetime) -> datetime | None:
-    if not isinstance(value, int):
-        return None
-    return datetime.fromtimestamp(value, tz=now.tzinfo)
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
