@@ -7,4 +7,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
 
-pytest_plugins = ["postgres_server", "stores", "desk"]
+pytest_plugins = ["postgres_server", "stores", "desk", "browser"]
