@@ -1,8 +1,9 @@
 """Whether a prompt may be worked on: the studio's and the community's word and pattern rules.
 
 A rule is a word or phrase; `*` stands for any letters inside a word, `?` for one character. Rules
-become expressions with bounded repetition only, so that no rule and no prompt can keep the gateway
-busy. The setting `prompt_rules` is a list of rules; there are none by default.
+become expressions that never backtrack into a star (atomic groups) and whose stars are bounded, so
+that no rule and no prompt can keep the gateway busy. The setting `prompt_rules` is a list of rules;
+there are none by default.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SETTING = "prompt_rules"
 MAX_RULE_CHARACTERS = 100
 MAX_STARS = 3
 MAX_RULES = 500
-_STAR = r"[^\s]{0,30}"
+_STAR = r"\S{0,30}?"
 _UNSPACED_SCRIPTS_FROM = 0x2E80  # from here on (CJK and kin) words have no blanks around them
 
 
@@ -55,12 +56,12 @@ def read_rules(setting: Any) -> tuple[str, ...]:
     must not stop a community."""
     if not isinstance(setting, list):
         return ()
-    return tuple(rule for rule in setting[:MAX_RULES] if isinstance(rule, str) and rule.strip())
+    return tuple(rule for rule in setting[:MAX_RULES] if isinstance(rule, str) and _says(rule))
 
 
 def check_rule(rule: str) -> None:
     """Raise BadOption unless the rule is one; for whoever stores rules."""
-    if not normalised(rule).strip("*? "):
+    if not _says(rule):
         raise BadOption(
             "A rule needs at least one letter besides * and ?.",
             "规则除 * 和 ? 外至少需要一个字符。",
@@ -80,21 +81,27 @@ def normalised(text: str) -> str:
     return " ".join(visible.split())
 
 
+def _says(rule: str) -> bool:
+    """Whether anything is left that could be looked for; a lone star would refuse everything."""
+    return bool(normalised(rule).strip("*? "))
+
+
 @lru_cache(maxsize=4096)
 def _expression(rule: str) -> re.Pattern[str]:
-    """A rule as an expression over normalised text. Stars beyond the allowed are plain letters."""
+    """A rule as an expression over normalised text. Stars beyond the allowed are plain letters; a
+    star at an edge only says that the word may go on there."""
     plain = normalised(rule)[:MAX_RULE_CHARACTERS]
-    parts: list[str] = []
-    stars = 0
-    for char in plain:
-        if char == "*" and stars < MAX_STARS:
-            stars += 1
-            parts.append(_STAR)
-        else:
-            parts.append("." if char == "?" else re.escape(char))
     begin = r"(?<![^\W_])" if _spaced(plain[:1]) else ""
     end = r"(?![^\W_])" if _spaced(plain[-1:]) else ""
-    return re.compile(begin + "".join(parts) + end)
+    first, *rest = (
+        "".join("." if char == "?" else re.escape(char) for char in part)
+        for part in plain.strip("*").split("*", MAX_STARS)
+    )
+    if not rest:
+        return re.compile(begin + first + end)
+    # The earliest place for each part is as good as any later one, so none needs a second try.
+    between = "".join(f"(?>{_STAR}{part})" for part in rest[:-1])
+    return re.compile(f"{begin}{first}{between}(?>{_STAR}{rest[-1]}{end})")
 
 
 def _spaced(char: str) -> bool:

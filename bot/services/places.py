@@ -51,8 +51,5 @@ def pace(finished: Sequence[datetime], own_s: float) -> float | None:
     if len(finished) < MIN_FINISHED:
         return None
     ordered = sorted(finished)
-    gaps = [
-        (later - earlier).total_seconds()
-        for earlier, later in pairwise(ordered)
-    ]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(ordered)]
     return min(mean(gaps), own_s)

@@ -106,9 +106,8 @@ async def test_virtual_time_moves_forward_only(store: Store) -> None:
         assert await uow.virtual_time() == 3.0
 
 
+@pytest.mark.parametrize("store_url", ["memory", "sqlite"], indirect=True)
 async def test_a_writer_inside_a_writer_is_an_error_and_not_a_deadlock(store: Store) -> None:
-    if type(store).__name__ == "SqlStore" and store.engine.dialect.name == "postgresql":  # type: ignore[attr-defined]
-        pytest.skip("PostgreSQL has many writers")
     async with store.unit_of_work():
         with pytest.raises(RuntimeError, match="inside another"):
             async with store.unit_of_work():
