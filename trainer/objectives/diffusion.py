@@ -142,23 +142,19 @@ class Objective:
     @torch.no_grad()
     def _encode(self, pictures: images.Pictures) -> Tensor:
         """The latents of a split: (N, C, h, w) float32 on the CPU, scaled to unit variance."""
-        shift = self.vae.config.latent_channels, *self._latent_shape()
+        side = latent_side(self.vae)
         latents = [
             self.vae.encode(
                 pictures.batch(range(start, min(start + 64, len(pictures)))).to(self.device)
             ).latent_dist.mean.cpu()
             for start in range(0, len(pictures), 64)
         ]
-        joined = torch.cat(latents) if latents else torch.empty(0, *shift)
-        return joined * self.vae.config.scaling_factor
-
-    def _latent_shape(self) -> tuple[int, int]:
-        side = latent_side(self.vae)
-        return side, side
+        none = torch.empty(0, self.vae.config.latent_channels, side, side)
+        return torch.cat([none, *latents]) * self.vae.config.scaling_factor
 
     def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
         """Every matrix but the word and position tables."""
-        return "embedding.weight" not in name
+        return not name.removesuffix(".weight").endswith("embedding")
 
     def batch(self, indices: list[int], seed: int) -> Batch:
         rng = random.Random(seed)
@@ -266,7 +262,7 @@ class Objective:
 
 
 def make_unet(settings: Settings, vae: AutoencoderKL) -> UNet2DConditionModel:
-    """A U-Net that stays at the latents' resolution: 8 x 8 places leave nothing to pool."""
+    """A U-Net that stays at the latents' resolution: 8 x 8 places leave nothing to halve."""
     return UNet2DConditionModel(
         sample_size=latent_side(vae),
         in_channels=vae.config.latent_channels,
@@ -281,6 +277,10 @@ def make_unet(settings: Settings, vae: AutoencoderKL) -> UNet2DConditionModel:
         norm_num_groups=settings.norm_num_groups,
         use_linear_projection=True,  # matrices, which Muon can move
         time_embedding_dim=2 * settings.width,
+        # The words, pooled, also go where the time goes, into every block: attention alone needs
+        # several times the steps to learn to listen.
+        addition_embed_type="text",
+        addition_embed_type_num_heads=settings.attention_heads,
     )
 
 
