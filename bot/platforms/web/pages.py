@@ -62,7 +62,6 @@ class PageHandlers:
             "locale": visitor.locale,
             "commands": [command_json(command, visitor.locale) for command in commands],
             "texts": Texts(visitor.locale).script(),
-            "secure": request.secure,
         }
         # Commands take turns, so that each kind of thing one can make is among the first.
         examples = [

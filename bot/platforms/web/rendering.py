@@ -54,6 +54,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters["json_block"] = _json_block
+    made.filters["json"] = json.dumps  # text like any other: escaped where it is put
     made.globals.update(
         kind=_kind,
         pictures=_pictures,

@@ -148,13 +148,11 @@ TEXTS: Final[Mapping[str, Text]] = {
     ),
     # --- said by the script ---
     "js_lost": Text(en="Connection lost. Trying again…", zh="连接中断，正在重试……"),
-    "js_back": Text(en="Connected again.", zh="已恢复连接。"),
     "js_not_sent": Text(
         en="Not sent: the studio cannot be reached. Your text is still here.",
         zh="未发送：无法连接工作室。你的文字还在这里。",
     ),
     "js_ready": Text(en="Ready: {prompt}", zh="完成：{prompt}"),
-    "js_started": Text(en="Started: {prompt}", zh="已开始：{prompt}"),
     "js_sending": Text(en="Sending", zh="正在发送"),
     "js_next_in_line": Text(en="Next in line", zh="下一个就是你"),
     "js_in_line": Text(en="Number {position} in line", zh="排在第 {position} 位"),
@@ -167,7 +165,6 @@ TEXTS: Final[Mapping[str, Text]] = {
     "js_removed": Text(en="Deleted", zh="已删除"),
     "js_confirm_delete": Text(en="Press again to delete", zh="再按一次以删除"),
     "js_go": Text(en="Show", zh="查看"),
-    "js_required": Text(en="required", zh="必填"),
     "js_unreadable": Text(
         en="The studio answered in a way this page does not understand. Reload it.",
         zh="页面无法理解工作室的回答，请重新加载。",

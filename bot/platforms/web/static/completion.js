@@ -57,7 +57,11 @@ function completeOption(command, before, begin, caret, all) {
   const word = before.slice(from);
   const typed = word.match(OPTION);
   const option = typed && command.options.find((one) => one.name === typed[1].toLowerCase().replaceAll("-", "_"));
-  if (option && !option.rest) return completeValue(option, typed, from, caret);
+  if (option && !option.rest) {
+    return completeValue(option, `${typed[1]}:`, typed[3], Boolean(typed[2]), from, caret);
+  }
+  const rest = command.options.find((one) => one.rest);
+  if (rest?.choices.length) return completeValue(rest, "", word, false, from, caret);
   const used = new Set([...before.slice(begin).matchAll(/(?:^|\s)([A-Za-z][\w-]*)[:：]/g)]
     .map((match) => match[1].toLowerCase().replaceAll("-", "_")));
   const free = command.options.filter((one) => !one.rest && !used.has(one.name));
@@ -73,13 +77,12 @@ function completeOption(command, before, begin, caret, all) {
     from: at,
     to: caret,
   }));
-  const rest = command.options.find((one) => one.rest);
   const wanting = rest && !before.slice(begin).trim();
   const hint = wanting ? `${rest.name}: ${rest.description}` : describe(command);
   return { items, eager: false, hint };
 }
 
-function completeValue(option, [, name, quote, value], from, caret) {
+function completeValue(option, name, value, quoted, from, caret) {
   const choices = option.type === "boolean"
     ? [{ value: "yes", label: "yes" }, { value: "no", label: "no" }]
     : option.choices;
@@ -92,13 +95,13 @@ function completeValue(option, [, name, quote, value], from, caret) {
     return {
       label: text,
       says: one.label === text ? "" : one.label,
-      insert: `${name}:${plain ? text : JSON.stringify(text)} `,
+      insert: `${name}${plain ? text : JSON.stringify(text)} `,
       from,
       to: caret,
     };
   });
   const hint = `${option.name}: ${option.description}${bounds(option)}`;
-  return { items, eager: Boolean(word || quote) && !exact && items.length > 0, hint };
+  return { items, eager: Boolean(word || quoted) && !exact && items.length > 0, hint };
 }
 
 // Where the word before the caret begins; an open quotation belongs to its word.

@@ -20,6 +20,8 @@ class Conversation {
     this.place = place;
     this.inStudio = document.body.classList.contains("is-studio");
     this.fetching = new Set();
+    this.title = document.title; // marked when an answer comes while nobody looks
+    document.addEventListener("visibilitychange", () => { document.title = this.title; });
     place.addEventListener("click", (event) => {
       const button = event.target.closest("[data-action]");
       if (button) this.press(button);
@@ -55,15 +57,16 @@ class Conversation {
   }
 
   async press(button) {
+    if (button.ariaDisabled === "true") return;
     if (button.dataset.action.startsWith("delete:") && !sure(button)) return;
-    button.disabled = true;
+    button.ariaDisabled = "true"; // not `disabled`, which would take the focus away
     try {
       const reply = await invoke({ action: button.dataset.action, compact: !this.inStudio });
       this.show(reply, null, button.closest("[data-key]"));
     } catch (error) {
       this.failed(error);
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = null;
     }
   }
 
@@ -124,6 +127,7 @@ class Conversation {
     this.put(turn);
     showQuota(turn.quota);
     if (!news) return;
+    if (document.hidden) document.title = `● ${this.title}`;
     this.turn(turn.key)?.classList.add("is-new");
     const words = this.turn(turn.key)?.querySelector("div.prose")?.textContent;
     announce(`${say("ready", { prompt: turn.prompt })}. ${words ?? ""}`);
@@ -232,13 +236,13 @@ function again(turn, action) {
 // Deleting asks once more, in the button itself.
 function sure(button) {
   if (button.classList.contains("is-sure")) return true;
-  const before = button.innerHTML;
+  const { textContent, ariaLabel } = button;
   button.classList.add("is-sure");
-  button.textContent = say("confirm_delete");
+  button.textContent = button.ariaLabel = say("confirm_delete");
   announce(say("confirm_delete"));
   setTimeout(() => {
     button.classList.remove("is-sure");
-    button.innerHTML = before;
+    Object.assign(button, { textContent, ariaLabel });
   }, SURE_MS);
   return false;
 }

@@ -226,6 +226,25 @@ async def test_a_full_studio_says_so(served: ServedStudio, monkeypatch: pytest.M
         assert "more visitors" in (await response.json())["error"]
 
 
+async def test_a_client_that_does_not_read_is_let_go(
+    served: ServedStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.web.api.SLOW_CLIENT_S", 0.05)
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    async with served.visitor() as visitor:
+        cookies = "; ".join(f"{one.key}={one.value}" for one in visitor.http.cookie_jar)
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(
+            f"GET /api/events HTTP/1.1\r\nHost: {host}\r\nCookie: {cookies}\r\n\r\n".encode()
+        )
+        await reader.readline()  # and then nothing more
+        async with asyncio.timeout(10):
+            while tabs := next(iter(served.web._hub._tabs.values()), []):
+                tabs[0].update("job", {"text": "x" * 1_000_000})
+                await asyncio.sleep(0.001)
+        writer.close()
+
+
 async def test_strangers_get_no_stream_and_no_turns(served: ServedStudio) -> None:
     async with served.stranger() as stranger:
         for path in ("/api/events", "/api/turns", f"/api/turns/{'0' * 32}"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from web_studio import ServedStudio, artifact_paths
 
+import bot.platforms.web
 from bot.core.chat import Role, Text
 from bot.platforms.web.texts import TEXTS, Texts
 
@@ -255,6 +257,16 @@ def test_every_text_is_in_every_language_with_the_same_places() -> None:
         assert text.zh.strip(), name
         places = [sorted(re.findall(r"\{(\w+)\}", one)) for one in (text.en, text.zh)]
         assert places[0] == places[1], name
+
+
+def test_every_text_is_said_somewhere() -> None:
+    folder = Path(bot.platforms.web.__file__).parent
+    sources = [p for p in folder.rglob("*") if p.suffix in {".py", ".html", ".js"}]
+    said = "\n".join(p.read_text(encoding="utf-8") for p in sources if p.name != "texts.py")
+    for name in TEXTS:
+        in_script = rf"""say\(.*["']{name.removeprefix("js_")}["']"""
+        elsewhere = rf"""\bt\.{name}\b|["']{name}["']"""
+        assert re.search(in_script if name.startswith("js_") else elsewhere, said), name
 
 
 def test_a_text_that_does_not_exist_is_a_mistake_in_a_template() -> None:
