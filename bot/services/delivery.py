@@ -83,9 +83,11 @@ class DeliveryService:
 
     async def start_due(self) -> int:
         """Begin all deliveries that are due and not begun yet; returns how many."""
+        # One that ends while we look may still seem due: whoever was busy before is left out.
+        busy = frozenset(self._busy)
         async with self._uow(write=False) as uow:
-            due = await uow.deliveries.due(self._services.clock(), limit=len(self._busy) + _LOOK)
-        fresh = [delivery for delivery in due if delivery.job_id not in self._busy]
+            due = await uow.deliveries.due(self._services.clock(), limit=len(busy) + _LOOK)
+        fresh = [delivery for delivery in due if delivery.job_id not in busy]
         for delivery in fresh:
             job_id = delivery.job_id
             task = asyncio.create_task(self._deliver_surely(delivery), name=f"deliver-{job_id}")

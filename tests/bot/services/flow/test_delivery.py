@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -151,6 +153,26 @@ async def test_answers_wait_for_a_platform_whose_token_was_taken_away(
     studio.restart()
     await retry_later(studio)
     assert await studio.delivered(job_id)
+
+
+async def test_an_answer_delivered_while_the_outbox_is_read_is_not_delivered_again(
+    studio: Any, finished: Any
+) -> None:
+    job_id = await ended(studio, finished)
+    await studio.delivery.start_due()
+    transaction = studio.store.unit_of_work
+
+    @asynccontextmanager
+    async def slow_to_leave(*, write: bool = True) -> AsyncIterator[Any]:
+        async with transaction(write=write) as uow:
+            yield uow
+            studio.store.unit_of_work = transaction
+            await studio.delivery.settle()
+
+    studio.store.unit_of_work = slow_to_leave
+    assert await studio.delivery.start_due() == 0
+    await studio.delivery.settle()
+    assert len(studio.wall.arrived[job_id]) == 1
 
 
 # --- where a send cannot be repeated ---

@@ -80,7 +80,7 @@ async def test_late_news_is_stopped_after_a_restart_too(studio: Any, finished: A
     studio.restart()
     studio.delivery.publish(step(job_id, 5))
     await studio.delivery.updates.turn()
-    await studio.delivery.updates.stop()
+    await asyncio.gather(*studio.delivery.updates._showing.values())
     assert studio.wall.updates == []
 
 
