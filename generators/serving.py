@@ -186,10 +186,15 @@ class Link:
             return sorted(self._open)
 
     def begin(self, batch: Batch) -> None:
-        """A new batch: only its jobs can be cancelled and answered now."""
+        """A new batch: only its jobs can be answered now."""
         with self._lock:
             self._open = {job.id for job in batch.jobs}
-            self._cancelled &= self._open
+
+    def expect(self) -> None:
+        """A batch has come: what was cancelled before concerns older ones, and an evicted job may
+        have come again under its own id."""
+        with self._lock:
+            self._cancelled.clear()
 
     def mark_cancelled(self, job_id: str) -> None:
         """The supervisor has said so."""
@@ -253,6 +258,7 @@ def _listen(end: socket.socket, link: Link, batches: queue.SimpleQueue[Batch]) -
         with end.makefile("rb") as file:
             while (frame := frames.read_blocking(file)) is not None:
                 if frame.header["type"] == "run":
+                    link.expect()
                     batches.put(_batch(frame))
                 elif frame.header["type"] == "cancel":
                     link.mark_cancelled(frame.header["job_id"])

@@ -112,6 +112,10 @@ class Worker:
             self._note_change()
 
     def _accept(self, lease: Lease) -> None:
+        known = self._waiting.get(lease.job.id) or self._running.get(lease.job.id)
+        if known is not None:  # it came again while we have it: go on, under the new lease
+            known.lease = lease
+            return
         held = _Held(lease, lease.job)
         problem = _problem(lease.job)
         if problem is not None:
@@ -183,9 +187,7 @@ class Worker:
                 if isinstance(message, StepReport):
                     await self._report_step(message)
                 elif message.job_id in self._running:
-                    held = self._running.pop(message.job_id)
-                    self._ending[held.job.id] = held
-                    self._group.create_task(self._conclude(held, message))
+                    self._take_out(self._running.pop(message.job_id), message)
         except ChildDied as error:
             log.error("the model child died", reason=str(error), jobs=list(self._running))
             await self._strike()
@@ -195,6 +197,14 @@ class Worker:
             pass_on.cancel()
         self._fail_running("The model gave no result.")
         self._batch_lasts_s = loop.time() - self._batch_began
+
+    def _take_out(self, held: _Held, outcome: Outcome) -> None:
+        job_id = held.job.id
+        if outcome.state == "cancelled" and not self._source.cancelled(job_id):
+            self._waiting[job_id] = held  # evicted while it ran, and sent again since
+            return
+        self._ending[job_id] = held
+        self._group.create_task(self._conclude(held, outcome))
 
     async def _inputs(self, job: EngineJob) -> dict[str, bytes]:
         """The bytes of a job's inputs; where they are gone, the job has failed."""
@@ -306,7 +316,8 @@ class Worker:
 
     async def _publish(self, held: _Held, result: EngineResult) -> None:
         await self._patiently(lambda: held.lease.done(result))
-        self._ending.pop(held.job.id, None)
+        if self._ending.get(held.job.id) is held:
+            del self._ending[held.job.id]
         log.info(
             "job ended",
             job_id=held.job.id,

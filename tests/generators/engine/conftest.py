@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 
 from generators import processes, worker
+from generators.artifacts import open_store
 from generators.engine.local import LocalEngine
+from generators.engine.memory import MemoryEngine
 from generators.engine.port import Engine, EngineEvent, EngineJob, EngineResult
 from generators.settings import GeneratorSettings
+from generators.supervisor import Worker
 
 RUNNER = str(Path(__file__).with_name("scripted_runner.py"))
 PATIENCE_S = 30.0
@@ -48,7 +51,7 @@ class TaskHandle:
 @asynccontextmanager
 async def local(settings: GeneratorSettings) -> AsyncIterator[Engine]:
     """The local engine as it ships: the worker is a process."""
-    async with LocalEngine(settings, runner=RUNNER, redeliver_s=0.3) as engine:
+    async with LocalEngine(settings, runner=RUNNER) as engine:
         yield engine
 
 
@@ -61,12 +64,25 @@ async def in_process(settings: GeneratorSettings) -> AsyncIterator[Engine]:
         await asyncio.sleep(0)  # now it owns its end, and closes it even if cancelled at once
         return TaskHandle(task)
 
-    async with LocalEngine(settings, spawn=spawn, redeliver_s=0.3) as engine:
+    async with LocalEngine(settings, spawn=spawn) as engine:
         yield engine
 
 
+@asynccontextmanager
+async def memory(settings: GeneratorSettings) -> AsyncIterator[Engine]:
+    """The in-memory engine, served by the same worker loop."""
+    store = open_store(settings.artifacts)
+    async with MemoryEngine() as engine, worker.make_child(settings, RUNNER) as child:
+        serving = asyncio.create_task(Worker(engine.source(), store, child, settings).run())
+        try:
+            yield engine
+        finally:
+            serving.cancel()
+            await asyncio.wait([serving])
+
+
 Make = Callable[[GeneratorSettings], AbstractAsyncContextManager[Engine]]
-ENGINES: dict[str, Make] = {"local": local, "in-process": in_process}
+ENGINES: dict[str, Make] = {"local": local, "in-process": in_process, "memory": memory}
 
 
 @pytest.fixture(params=ENGINES)
@@ -90,7 +106,14 @@ class Gateway:
         self.acknowledge = True
         self.results: list[EngineResult] = []
         self.events: list[EngineEvent] = []
+        self.results_task: asyncio.Task[None]
         self._came = asyncio.Condition()
+
+    async def read_again(self) -> None:
+        """Take results with a new reader, as a gateway that was started again."""
+        self.results_task.cancel()
+        await asyncio.wait([self.results_task])
+        self.results_task = asyncio.create_task(self.take_results())
 
     async def take_results(self) -> None:
         async for result, acknowledge in self.engine.results():
@@ -137,16 +160,13 @@ class Gateway:
 async def listening(engine: Engine) -> AsyncIterator[Gateway]:
     """A gateway that takes what this engine brings."""
     gateway = Gateway(engine)
-    tasks = [
-        asyncio.create_task(gateway.take_results()),
-        asyncio.create_task(gateway.take_events()),
-    ]
+    gateway.results_task = asyncio.create_task(gateway.take_results())
+    events_task = asyncio.create_task(gateway.take_events())
     try:
         yield gateway
     finally:
-        for task in tasks:
+        for task in (gateway.results_task, events_task):
             task.cancel()
-        for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
 

@@ -133,6 +133,18 @@ async def test_every_job_ends_once_while_workers_and_models_are_killed(
     assert all(r.error_kind == "crashed" for r in gateway.results if r.state == "failed")
 
 
+async def test_a_result_is_shown_again_to_a_reader_that_could_not_keep_it(
+    settings: GeneratorSettings, open_gateway: Any, make_job: MakeJob
+) -> None:
+    async with (
+        LocalEngine(settings, runner=RUNNER, redeliver_s=0.1) as engine,
+        open_gateway(engine) as gateway,
+    ):
+        gateway.acknowledge = False
+        await engine.send(make_job("one"))
+        await gateway.until(lambda: len(gateway.of("one")) >= 3)
+
+
 async def test_a_silent_worker_is_replaced(
     settings: GeneratorSettings, open_gateway: Any, make_job: MakeJob
 ) -> None:
