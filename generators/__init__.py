@@ -1,14 +1,15 @@
 """Weights to media: everything that turns params and a seed into a picture, a text or a sound.
 
-Two halves. The light half imports no torch and may be read by anybody: `contract` (what a
-generator is),
-`catalog` (which there are), `registry` (which weights the host offers), `engine` (how jobs travel),
-`artifacts` (where media lie), `worker` (the supervisor). The heavy half runs in one child process
-only:
-`runner` holds the `models`, which stand on `runtime`, `sampling` and `nn`.
+Two halves. The light half imports no torch: `contract` (what a generator is), `catalog` (which
+there are), `registry` and `models_file` (which weights the host offers), `engine` (how jobs
+travel), `artifacts` (where media lie), and the supervisor: `worker` (its process), `supervisor`
+(its loop), `child` (its model process). The heavy half runs in that child only: `runner` (or
+`__main__`, for one request without a server) holds the `models`, which stand on `runtime` and
+`sampling`; `serving` is the line between the two.
 
 To add a generator, add two files with the same stem:
   `specs/x.py`   a `SPEC` (GeneratorSpec) and its `Params`; no torch
   `models/x.py`  a `Model` class with `load` and `generate`; torch
-Options, command line, web form and the contract battery find it by walking `specs`.
+Options, command line, web form and the contract battery find it by walking `specs`; the battery
+wants a tiny set of weights for it (`tests/generators/conftest.py`).
 """

@@ -21,7 +21,6 @@ from generators.artifacts import ArtifactMissing, ArtifactStore
 from generators.child import ChildDied, ChildUnavailable, ModelChild, StepReport
 from generators.contract import BadRequest
 from generators.engine.port import (
-    ArtifactRef,
     Capacity,
     EngineClosed,
     EngineEvent,
@@ -37,6 +36,7 @@ from generators.engine.port import (
 )
 from generators.serving import Outcome
 from generators.settings import GeneratorSettings
+from generators.storing import keep
 from generators.validation import checked_params
 
 T = TypeVar("T")
@@ -45,7 +45,6 @@ log = structlog.get_logger(__name__)
 _REPORT_S = 2.0  # between two capacity events, at most
 _CANCEL_POLL_S = 0.05
 _LOOKAHEAD_S = 0.1  # how long before the end of a batch the next one is asked for
-_STORE_TRIES = 5
 _NOT_STORED = "The result could not be stored; please try again later."
 
 
@@ -281,34 +280,12 @@ class Worker:
             result = EngineResult(job_id=held.job.id, state="cancelled", gpu_ms=outcome.gpu_ms)
         elif outcome.state == "done":
             try:
-                refs = await self._keep(outcome, held.job.owner)
+                refs = await keep(self._store, outcome.media, owner=held.job.owner)
                 result = result.model_copy(update={"artifacts": refs})
             except OSError as error:
                 log.error("a result cannot be stored", job_id=held.job.id, error=str(error))
                 result = _failed(held.job.id, _NOT_STORED, "internal")
         await self._publish(held, result)
-
-    async def _keep(self, outcome: Outcome, owner: str) -> tuple[ArtifactRef, ...]:
-        for attempt in range(1, _STORE_TRIES + 1):
-            try:
-                keys = await asyncio.gather(
-                    *(self._store.put(media.data, owner=owner) for media in outcome.media)
-                )
-                break
-            except OSError:
-                if attempt == _STORE_TRIES:
-                    raise
-                await asyncio.sleep(0.1 * 2**attempt)
-        return tuple(
-            ArtifactRef(
-                key=key,
-                mime=media.mime,
-                size_bytes=len(media.data),
-                role=media.role,
-                facts=dict(media.facts),
-            )
-            for key, media in zip(keys, outcome.media, strict=True)
-        )
 
     def _end(self, held: _Held, result: EngineResult) -> None:
         self._ending[held.job.id] = held

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from generators import supervisor, worker
+from generators import storing, supervisor, worker
 from generators.artifacts import FolderStore
 from generators.engine.memory import MemoryEngine
 from generators.engine.port import EngineEvent, EngineJob, EngineResult, Lease
@@ -130,7 +130,7 @@ async def test_a_store_that_recovers_in_time_loses_nothing(
 async def test_a_store_that_stays_full_fails_the_job_in_words(
     settings: GeneratorSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_STORE_TRIES", 2)
+    monkeypatch.setattr(storing, "TRIES", 2)
     async with MemoryEngine() as engine:
         store = FullStore(tmp_path / "a", failures=99)
         [result] = await serve(engine, engine.source(), store, settings, 1)
