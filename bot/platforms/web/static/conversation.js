@@ -136,7 +136,12 @@ class Conversation {
   /** News of a job on its way; one begun in another tab is fetched first. */
   async update(news) {
     const turn = this.turn(news.key);
-    if (turn) { progress(turn, news); return; }
+    if (turn) {
+      const stay = this.atEnd();
+      progress(turn, news);
+      if (stay) this.toEnd();
+      return;
+    }
     if (this.fetching.has(news.key)) return;
     this.fetching.add(news.key);
     try {

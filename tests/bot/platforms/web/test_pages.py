@@ -10,7 +10,8 @@ import pytest
 from web_studio import ServedStudio, artifact_paths
 
 import bot.platforms.web
-from bot.core.chat import Role, Text
+from bot.core.chat import Button, Role, Text
+from bot.platforms.web.rendering import row_says
 from bot.platforms.web.texts import TEXTS, Texts
 
 PAGES = ("/", "/history", "/help", "/owner", "/owner?token=x")
@@ -272,6 +273,24 @@ def test_every_text_is_said_somewhere() -> None:
 def test_a_text_that_does_not_exist_is_a_mistake_in_a_template() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         _ = Texts("en").nonsense
+
+
+@pytest.mark.parametrize(
+    ("buttons", "says"),
+    [
+        ([("U1", "Enlarge picture 1"), ("U2", "Enlarge picture 2")], "Enlarge picture"),
+        ([("U1", "放大第 1 张图"), ("U2", "放大第 2 张图")], "放大第…张图"),
+        ([("U1", "Enlarge picture 1")], "Enlarge picture 1"),
+        ([("Again", "Make it again"), ("U1", "Enlarge")], ""),
+        ([("A", "Left"), ("B", "Up")], ""),
+        ([], ""),
+    ],
+)
+def test_a_row_of_short_labels_says_what_they_have_in_common(
+    buttons: list[tuple[str, str]], says: str
+) -> None:
+    row = [Button(label=label, data="x", description=text) for label, text in buttons]
+    assert row_says(row) == says
 
 
 async def test_commands_above_ones_role_are_not_offered(served: ServedStudio) -> None:
