@@ -57,6 +57,7 @@ class DeliveryService:
         self._outbox = Outbox(uow, services.clock, metrics, self._pace)
         self._awake = Alarm()
         self._awake.ring()
+        self._looking = asyncio.Lock()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._room: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(_AT_ONCE)
@@ -83,16 +84,17 @@ class DeliveryService:
 
     async def start_due(self) -> int:
         """Begin all deliveries that are due and not begun yet; returns how many."""
-        # One that ends while we look may still seem due: whoever was busy before is left out.
-        busy = frozenset(self._busy)
-        async with self._uow(write=False) as uow:
-            due = await uow.deliveries.due(self._services.clock(), limit=len(busy) + _LOOK)
-        fresh = [delivery for delivery in due if delivery.job_id not in busy]
-        for delivery in fresh:
-            job_id = delivery.job_id
-            task = asyncio.create_task(self._deliver_surely(delivery), name=f"deliver-{job_id}")
-            self._busy[job_id] = task
-            task.add_done_callback(partial(self._done, job_id))
+        async with self._looking:
+            # One that ends while we look may still seem due: whoever was busy before is left out.
+            busy = frozenset(self._busy)
+            async with self._uow(write=False) as uow:
+                due = await uow.deliveries.due(self._services.clock(), limit=len(busy) + _LOOK)
+            fresh = [delivery for delivery in due if delivery.job_id not in busy]
+            for delivery in fresh:
+                job_id = delivery.job_id
+                task = asyncio.create_task(self._deliver_surely(delivery), name=f"deliver-{job_id}")
+                self._busy[job_id] = task
+                task.add_done_callback(partial(self._done, job_id))
         return len(fresh)
 
     async def settle(self) -> None:

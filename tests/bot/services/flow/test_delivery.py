@@ -159,19 +159,30 @@ async def test_an_answer_delivered_while_the_outbox_is_read_is_not_delivered_aga
     studio: Any, finished: Any
 ) -> None:
     job_id = await ended(studio, finished)
-    await studio.delivery.start_due()
-    transaction = studio.store.unit_of_work
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: Any) -> None:
+        begun.set()
+        await release.wait()
+
+    studio.wall.script = slowly
+    transaction, first = studio.store.unit_of_work, iter([True])
 
     @asynccontextmanager
     async def slow_to_leave(*, write: bool = True) -> AsyncIterator[Any]:
+        slow = next(first, False)
         async with transaction(write=write) as uow:
             yield uow
-            studio.store.unit_of_work = transaction
+        if slow:
+            release.set()
             await studio.delivery.settle()
 
-    studio.store.unit_of_work = slow_to_leave
-    assert await studio.delivery.start_due() == 0
-    await studio.delivery.settle()
+    async with asyncio.timeout(30):
+        await studio.delivery.start_due()
+        await begun.wait()
+        studio.store.unit_of_work = slow_to_leave
+        assert await studio.delivery.start_due() == 0
+        await studio.delivery.settle()
     assert len(studio.wall.arrived[job_id]) == 1
 
 
