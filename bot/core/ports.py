@@ -70,11 +70,19 @@ class SendsOnce(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveJobs:
-    """How many live jobs a member has in a community."""
+class Standing:
+    """Where a member stands in the fair order of a community.
 
-    waiting: int  # queued
-    running: int  # sent or running
+    `last_finish_tag` is the largest among the member's jobs, those that ended included and
+    cancelled ones left out, 0 where there is none. Forgetting it when a job ends would starve
+    others: whoever asks for one job at a time would always enter at the virtual time.
+    `virtual_time` is the start tag of the job dispatched last: where newcomers enter.
+    """
+
+    waiting: int  # queued jobs
+    running: int  # sent or running ones
+    last_finish_tag: float
+    virtual_time: float
 
 
 class Conflict(Exception):
@@ -115,12 +123,8 @@ class JobStore(Protocol):
 
     async def by_origin_key(self, origin_key: str) -> Job | None: ...
 
-    async def active(self, account_id: str, community_id: str) -> ActiveJobs: ...
-
-    async def last_finish_tag(self, account_id: str, community_id: str) -> float | None:
-        """The largest finish_tag among the member's jobs in a community, those that ended
-        included and cancelled ones left out. Forgetting it when a job ends would starve others:
-        whoever asks for one job at a time would always enter at the virtual time."""
+    async def standing(self, account_id: str, community_id: str) -> Standing:
+        """All that admission asks of the line, at once."""
         ...
 
     async def fair_head(self, limit: int, *, skip: Sequence[tuple[str, str]] = ()) -> list[Job]:
@@ -250,12 +254,8 @@ class UnitOfWork(AbstractAsyncContextManager["UnitOfWork"], Protocol):
     ledger: Ledger
     settings: SettingStore
 
-    async def virtual_time(self) -> float:
-        """Start tag of the job dispatched last: where newcomers enter the fair order."""
-        ...
-
     async def advance_virtual_time(self, to: float) -> None:
-        """Move it forward (never back)."""
+        """Move the fair order's virtual time forward (never back)."""
         ...
 
     async def commit(self) -> None: ...

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from bot.core.chat import Invocation
 from bot.core.domain import Delivery, DeliveryState, Job, JobState, Limits, Member
-from bot.core.ports import Clock, Conflict, UnitOfWork, UnitOfWorkFactory
+from bot.core.ports import Clock, Conflict, Standing, UnitOfWork, UnitOfWorkFactory
 from bot.core.storable import storable_text
 from bot.errors import BadOption, TooManyJobs
 from bot.services import limits as limits_setting
@@ -89,12 +89,13 @@ class Admission:
             known = await uow.jobs.by_origin_key(key)
             if known is not None:
                 return known
-            limits = await self._permit(uow, member, params)
+            standing = await uow.jobs.standing(member.account_id, member.community_id)
+            limits = await self._permit(uow, member, params, standing)
             estimate = await self._quota.estimate(
                 uow, offer.name, draft.count, offer.spec.first_estimate_gpu_ms
             )
             await self._quota.check(uow, member, limits, estimate)
-            start_tag = await _start_tag(uow, member)
+            start_tag = max(standing.virtual_time, standing.last_finish_tag)
             job = Job(
                 id=uuid4().hex,
                 origin_key=key,
@@ -124,7 +125,9 @@ class Admission:
             await uow.commit()
         return job
 
-    async def _permit(self, uow: UnitOfWork, member: Member, params: Params) -> Limits:
+    async def _permit(
+        self, uow: UnitOfWork, member: Member, params: Params, standing: Standing
+    ) -> Limits:
         """What the community's settings say of this request; returns the member's limits."""
         settings = await uow.settings.get_many([STUDIO, member.community_id], _SETTINGS)
         rules = [
@@ -134,12 +137,11 @@ class Admission:
         ]
         self._moderation.check_params(params.model_dump(), rules)
         limits = self._quota.limits_in(settings, member)
-        active = await uow.jobs.active(member.account_id, member.community_id)
-        if active.waiting >= limits.waiting_jobs:
+        if standing.waiting >= limits.waiting_jobs:
             raise TooManyJobs(
-                f"You have {active.waiting} jobs waiting already, and {limits.waiting_jobs} may"
+                f"You have {standing.waiting} jobs waiting already, and {limits.waiting_jobs} may"
                 " wait. Let some finish, or /cancel one.",
-                f"你已有 {active.waiting} 个任务在排队，最多可排 {limits.waiting_jobs} 个。"
+                f"你已有 {standing.waiting} 个任务在排队，最多可排 {limits.waiting_jobs} 个。"
                 "请等一些完成，或用 /cancel 取消一个。",
             )
         return limits
@@ -150,11 +152,6 @@ def origin_key(invocation: Invocation) -> str:
     claim somebody else's event."""
     origin = invocation.origin
     return storable_text(f"{origin.platform}:{origin.identity_external_id}:{invocation.id}")
-
-
-async def _start_tag(uow: UnitOfWork, member: Member) -> float:
-    last = await uow.jobs.last_finish_tag(member.account_id, member.community_id)
-    return max(await uow.virtual_time(), last or 0.0)
 
 
 def _delivery(invocation: Invocation, job: Job) -> Delivery:

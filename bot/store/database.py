@@ -125,7 +125,9 @@ def _open_sqlite(url: sa.URL) -> SqlStore:
 
     def begin(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite_driver.OneTripConnection)  # noqa: S101 - made above
+        driver.begin("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
 
     sa.event.listen(engine.sync_engine, "connect", prepare)
     sa.event.listen(engine.sync_engine, "begin", begin)

@@ -12,13 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.core.domain import Job, JobState
-from bot.core.ports import ActiveJobs
+from bot.core.ports import Standing
 from bot.store.rows import job_from
 from bot.store.schema import table_of
-from bot.store.tables import IN_FLIGHT, LIVE, NOT_CANCELLED, QUEUED, JobRow
+from bot.store.tables import IN_FLIGHT, LIVE, NOT_CANCELLED, QUEUED, JobRow, SchedulerClockRow
 from bot.store.transaction import Transaction
 
 JOBS = table_of(JobRow)
+_clock = table_of(SchedulerClockRow)
 ORDER = (JOBS.c.start_tag, JOBS.c.created_at, JOBS.c.id)
 
 _MANY = sa.func.count().label("many")
@@ -26,12 +27,22 @@ _OF_MEMBER = (
     JOBS.c.account_id == sa.bindparam("account"),
     JOBS.c.community_id == sa.bindparam("community"),
 )
-_ACTIVE = sa.select(JOBS.c.state, _MANY).where(LIVE, *_OF_MEMBER).group_by(JOBS.c.state)
-_LAST_TAG = (
-    sa.select(JOBS.c.finish_tag)
+_LIVE_OF_MEMBER = (
+    sa.select(
+        sa.func.sum(sa.case((JOBS.c.state == JobState.QUEUED.value, 1), else_=0)).label("waiting"),
+        sa.func.count().label("live"),
+    )
+    .where(LIVE, *_OF_MEMBER)
+    .subquery()
+)
+_STANDING = sa.select(
+    _LIVE_OF_MEMBER.c.waiting,
+    _LIVE_OF_MEMBER.c.live,
+    sa.select(sa.func.max(JOBS.c.finish_tag))
     .where(NOT_CANCELLED, *_OF_MEMBER)
-    .order_by(JOBS.c.finish_tag.desc())
-    .limit(1)
+    .scalar_subquery()
+    .label("last_finish_tag"),
+    sa.select(_clock.c.virtual_time).scalar_subquery().label("virtual_time"),
 )
 _WAITING_BEFORE = sa.select(_MANY).where(
     QUEUED,
@@ -47,17 +58,15 @@ class SqlJobQueue:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
 
-    async def active(self, account_id: str, community_id: str) -> ActiveJobs:
-        """How many of the member's jobs wait and run."""
-        rows = await self._tx.all(_ACTIVE, account=account_id, community=community_id)
-        many = {row.state: int(row.many) for row in rows}
-        waiting = many.pop(JobState.QUEUED, 0)
-        return ActiveJobs(waiting=waiting, running=sum(many.values()))
-
-    async def last_finish_tag(self, account_id: str, community_id: str) -> float | None:
-        """The largest finish tag of the member's jobs that were not cancelled."""
-        row = await self._tx.one(_LAST_TAG, account=account_id, community=community_id)
-        return None if row is None else float(row.finish_tag)
+    async def standing(self, account_id: str, community_id: str) -> Standing:
+        """Where a member stands, in one statement."""
+        row = await self._tx.one(_STANDING, account=account_id, community=community_id)
+        if row is None:
+            return Standing(0, 0, 0.0, 0.0)
+        waiting = int(row.waiting or 0)
+        return Standing(
+            waiting, int(row.live) - waiting, row.last_finish_tag or 0.0, row.virtual_time or 0.0
+        )
 
     async def fair_head(self, limit: int, *, skip: Sequence[tuple[str, str]] = ()) -> list[Job]:
         """The first queued jobs in the fair order, without those of the skipped members."""

@@ -93,12 +93,8 @@ class MemoryUnitOfWork:
         self._version.writable = False
         self._release()
 
-    async def virtual_time(self) -> float:
-        """Start tag of the job dispatched last."""
-        return self._version.tables.virtual_time
-
     async def advance_virtual_time(self, to: float) -> None:
-        """Move it forward (never back)."""
+        """Move the fair order's virtual time forward (never back)."""
         self._version.check_writable()
         self._version.tables.virtual_time = max(self._version.tables.virtual_time, to)
 

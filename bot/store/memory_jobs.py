@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.core.domain import Artifact, Delivery, DeliveryState, Job, JobState
-from bot.core.ports import ActiveJobs
+from bot.core.ports import Standing
 from bot.store.memory_tables import Version
 from bot.store.rows import ERASED, search_text
 
@@ -45,21 +45,20 @@ class MemoryJobs:
         job_id = tables.origin_keys.get(origin_key)
         return None if job_id is None else tables.jobs[job_id]
 
-    async def active(self, account_id: str, community_id: str) -> ActiveJobs:
-        """How many of the member's jobs wait and run."""
-        live = await self.live_of(account_id, community_id)
-        waiting = sum(job.state is JobState.QUEUED for job in live)
-        return ActiveJobs(waiting=waiting, running=len(live) - waiting)
-
-    async def last_finish_tag(self, account_id: str, community_id: str) -> float | None:
-        """The largest finish tag of the member's jobs that were not cancelled."""
-        tags = (
-            job.finish_tag
+    async def standing(self, account_id: str, community_id: str) -> Standing:
+        """Where a member stands."""
+        mine = [
+            job
             for job in self._all()
             if (job.account_id, job.community_id) == (account_id, community_id)
-            and job.state is not JobState.CANCELLED
+        ]
+        tags = (job.finish_tag for job in mine if job.state is not JobState.CANCELLED)
+        return Standing(
+            waiting=sum(job.state is JobState.QUEUED for job in mine),
+            running=sum(job.state in {JobState.SENT, JobState.RUNNING} for job in mine),
+            last_finish_tag=max(tags, default=0.0),
+            virtual_time=self._version.tables.virtual_time,
         )
-        return max(tags, default=None)
 
     async def fair_head(self, limit: int, *, skip: Sequence[tuple[str, str]] = ()) -> list[Job]:
         """The first queued jobs in the fair order, without those of the skipped members."""

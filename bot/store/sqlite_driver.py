@@ -76,18 +76,39 @@ class OneTripCursor:
 
 
 class OneTripConnection(aiosqlite.Connection):
-    """A connection whose cursors take one trip, and which rolls back only what was begun."""
+    """A connection whose cursors take one trip, which begins a transaction on the way to its first
+    statement, and which ends only what was begun."""
+
+    _to_begin: str | None = None
+
+    def begin(self, statement: str) -> None:
+        """Begin a transaction with this statement as soon as there is something to do in it."""
+        self._to_begin = statement
 
     async def in_thread(self, work: Any, *arguments: Any) -> Any:
         """Run a function on the SQLite connection, in the connection's thread."""
-        return await self._execute(work, self._conn, *arguments)  # type: ignore[no-untyped-call]
+        begin, self._to_begin = self._to_begin, None
+        return await self._execute(self._begun, begin, work, *arguments)  # type: ignore[no-untyped-call]
+
+    def _begun(self, begin: str | None, work: Any, *arguments: Any) -> Any:
+        connection = self._conn
+        if begin is not None:
+            connection.execute(begin)
+        return work(connection, *arguments)
 
     def cursor(self) -> OneTripCursor:  # type: ignore[override]
         """A cursor that needs no opening."""
         return OneTripCursor(self)
 
+    async def commit(self) -> None:
+        """Commit, if there is anything to commit."""
+        self._to_begin = None
+        if self._conn.in_transaction:
+            await super().commit()
+
     async def rollback(self) -> None:
         """Roll back, if there is anything to roll back."""
+        self._to_begin = None
         if self._conn.in_transaction:
             await super().rollback()
 

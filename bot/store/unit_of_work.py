@@ -40,7 +40,6 @@ SQLITE_BUSY = 5  # the low byte of sqlite3.SQLITE_BUSY and its extended codes
 
 _clock = table_of(SchedulerClockRow)
 
-_VIRTUAL_TIME = sa.select(_clock.c.virtual_time)
 _ADVANCE = sa.update(_clock).where(_clock.c.virtual_time < sa.bindparam("to"))
 
 
@@ -110,13 +109,8 @@ class SqlUnitOfWork:
         if isinstance(error, sa.exc.DBAPIError) and lost_race(error):
             raise Conflict(str(error.orig)) from error
 
-    async def virtual_time(self) -> float:
-        """Start tag of the job dispatched last."""
-        found = await self._tx.one(_VIRTUAL_TIME)
-        return 0.0 if found is None else float(found.virtual_time)
-
     async def advance_virtual_time(self, to: float) -> None:
-        """Move it forward (never back)."""
+        """Move the fair order's virtual time forward (never back)."""
         await self._tx.change(_ADVANCE, to=to, virtual_time=to)
 
     async def commit(self) -> None:

@@ -18,7 +18,7 @@ from people_and_jobs import (
 )
 
 from bot.core.domain import DeliveryState, Job, JobState
-from bot.core.ports import ActiveJobs
+from bot.core.ports import Standing
 from bot.store.database import Store
 from generators.engine.port import ArtifactRef
 
@@ -90,8 +90,9 @@ async def test_live_jobs_are_counted_per_member(store: Store) -> None:
     others = [a_job(elsewhere), a_job(ben), ended(anna)]
     await added(store.unit_of_work, *mine, *others)
     async with store.unit_of_work(write=False) as uow:
-        assert await uow.jobs.active(anna.account_id, anna.community_id) == ActiveJobs(2, 2)
-        assert await uow.jobs.active("nobody", "nowhere") == ActiveJobs(0, 0)
+        standing = await uow.jobs.standing(anna.account_id, anna.community_id)
+        assert (standing.waiting, standing.running) == (2, 2)
+        assert await uow.jobs.standing("nobody", "nowhere") == Standing(0, 0, 0.0, 0.0)
         assert await uow.jobs.live_of(anna.account_id, anna.community_id) == mine
         assert await uow.jobs.live_of(anna.account_id) == [*mine, others[0]]
         in_flight = await uow.jobs.in_flight()

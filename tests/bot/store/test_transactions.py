@@ -22,7 +22,7 @@ async def test_what_was_not_committed_never_happened(store: Store) -> None:
     async with store.unit_of_work(write=False) as uow:
         assert (await uow.accounts.find(origin())).account_id == ""
         assert await uow.settings.get("", "limits") is None
-        assert await uow.virtual_time() == 0.0
+        assert (await uow.jobs.standing("", "")).virtual_time == 0.0
 
 
 async def test_an_error_rolls_back_and_the_next_writer_goes_on(store: Store) -> None:
@@ -103,7 +103,7 @@ async def test_virtual_time_moves_forward_only(store: Store) -> None:
         await uow.advance_virtual_time(2.0)
         await uow.commit()
     async with store.unit_of_work(write=False) as uow:
-        assert await uow.virtual_time() == 3.0
+        assert (await uow.jobs.standing("", "")).virtual_time == 3.0
 
 
 @pytest.mark.parametrize("store_url", ["memory", "sqlite"], indirect=True)
