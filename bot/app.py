@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,7 +26,6 @@ from bot.core.signing import Signer
 from bot.http import HttpServer, Probe
 from bot.lock import sole_user
 from bot.metrics import Metrics
-from bot.platforms.web.platform import WebPlatform
 from bot.router import Router
 from bot.services import Services
 from bot.services.delivery import DeliveryService
@@ -44,6 +44,9 @@ from generators.engine import attach
 from generators.engine.local import LocalEngine
 from generators.engine.port import Engine
 from generators.registry import read_registry
+
+if TYPE_CHECKING:
+    from bot.platforms.web.platform import WebPlatform
 
 log = structlog.get_logger(__name__)
 
@@ -102,17 +105,18 @@ async def serve(
             await _engine(settings, stack, worker=worker, model_child=model_child)
         )
         parts = _compose(settings, store, engine, metrics)
+        tasks: list[asyncio.Task[None]] = []
         server = HttpServer(
             settings.web.bind,
             registry=metrics.registry,
             sources=[parts.web] if parts.web else [],
-            probes=_probes(store),
+            probes=_probes(store, tasks),
             metrics_bind=settings.studio.metrics_bind,
         )
         await stack.enter_async_context(server)
         link = parts.web.owner_link(_reachable(server.urls[0])) if parts.web else ""
         async with asyncio.TaskGroup() as group:
-            tasks = [
+            tasks += [
                 group.create_task(parts.dispatcher.run(), name="dispatcher"),
                 group.create_task(parts.delivery.run(), name="delivery"),
                 *(
@@ -189,6 +193,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         status=services.status,
         metrics=metrics,
         on_ended=delivery.wake,
+        max_strikes=settings.generators.max_strikes,
     )
     router = Router(services, commands)
     return _Parts(services, router, dispatcher, delivery, platforms, web)
@@ -199,6 +204,9 @@ def _web(
 ) -> WebPlatform | None:
     if not settings.web.studio:
         return None
+    # Only now, so that a studio without pages runs without the libraries that draw them.
+    from bot.platforms.web.platform import WebPlatform
+
     return WebPlatform(
         settings.web, services, tuple(commands.values()), locale=settings.studio.locale
     )
@@ -213,14 +221,19 @@ async def _engine(
     return LocalEngine(settings.generators, spawn=spawn)
 
 
-def _probes(store: Store) -> Mapping[str, Probe]:
+def _probes(store: Store, tasks: Sequence[asyncio.Task[None]]) -> Mapping[str, Probe]:
     """What `/readyz` asks. A worker is not asked for: without one, commands are still taken."""
 
     async def database() -> str | None:
-        await store.ping()
-        return None
+        return None if await store.is_current() else "its tables are of another version"
 
-    return {"database": database}
+    async def loops() -> str | None:
+        if not tasks:
+            return "starting"
+        ended = [task.get_name() for task in tasks if task.done()]
+        return f"ended: {', '.join(ended)}" if ended else None
+
+    return {"database": database, "loops": loops}
 
 
 def _announce(studio: Studio) -> None:

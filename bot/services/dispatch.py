@@ -35,7 +35,7 @@ from bot.services.news import News
 from bot.services.reconcile import Reconciler
 from bot.services.sending import Sender, batch_items
 from bot.services.status import StudioStatus
-from generators.engine.port import Engine
+from generators.engine.port import MAX_STRIKES, Engine
 
 log = structlog.get_logger(__name__)
 
@@ -82,11 +82,12 @@ class Dispatcher:
         reconcile_every_s: float = 30.0,
         stuck_s: float = 300.0,
         cancel_grace_s: float = 5.0,
+        max_strikes: int = MAX_STRIKES,
     ) -> None:
         """`on_ended` hears of every job whose end is committed here (wakes the delivery).
         `gather_s`: how long to wait after being woken, so that the results of one batch, which come
         one by one, free room for one batch and not for many small ones. See `Reconciler` for
-        `stuck_s` and `cancel_grace_s`."""
+        `stuck_s` and `cancel_grace_s`. `max_strikes`: as the workers have it."""
         self._uow, self._engine, self._quota = uow, engine, quota
         self._clock, self._metrics, self._status = clock, metrics, status
         self._max_items, self._gather_s, self._poll_s = max_items, gather_s, poll_s
@@ -104,6 +105,7 @@ class Dispatcher:
             every_s=reconcile_every_s,
             stuck_s=stuck_s,
             cancel_grace_s=cancel_grace_s,
+            max_strikes=max_strikes,
         )
         self.news = News(
             uow,

@@ -17,7 +17,7 @@ from bot.metrics import Metrics
 from bot.services.completion import Completion
 from bot.services.loops import Alarm
 from bot.services.sending import Sender
-from generators.engine.port import MAX_STRIKES, Engine, EngineClosed, EngineResult, struck_out
+from generators.engine.port import Engine, EngineClosed, EngineResult, struck_out
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +46,11 @@ class Reconciler:
         every_s: float,
         stuck_s: float,
         cancel_grace_s: float,
+        max_strikes: int,
     ) -> None:
         self._uow, self._sender, self._engine = uow, sender, engine
         self._completion, self._clock, self._metrics = completion, clock, metrics
-        self._every_s = every_s
+        self._every_s, self._max_strikes = every_s, max_strikes
         self._stuck = timedelta(seconds=stuck_s)
         self._cancel_grace = timedelta(seconds=cancel_grace_s)
         self._began = clock()
@@ -134,7 +135,7 @@ class Reconciler:
                 return
             if job.id in self._cancelling:
                 return
-            if job.strikes >= MAX_STRIKES:
+            if job.strikes >= self._max_strikes:
                 await self._engine.evict(job.id)
                 await self._completion.end(struck_out(job.id, job.strikes))
                 return
