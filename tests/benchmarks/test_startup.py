@@ -17,7 +17,7 @@ from studio import Guest, StudioProcess
 if TYPE_CHECKING:
     from conftest import Report
 
-IMPORTS = "import aiohttp, aiohttp_jinja2, alembic.command, sqlalchemy.ext.asyncio, structlog, PIL"
+IMPORTS = "import aiohttp, jinja2, alembic.command, sqlalchemy.ext.asyncio, structlog, PIL"
 
 
 async def test_startup_and_memory_of_the_gateway(tmp_path: Path, report: Report) -> None:
