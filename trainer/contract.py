@@ -90,6 +90,7 @@ class Recipe(_Frozen):
     prompts: list[str] = Field(default=[], max_length=64, description="of the sample sheets")
     about: dict[str, str] = Field(default={}, description="language -> a sentence on the weights")
     limits: dict[str, Any] = Field(default={}, description="added to the weights' own limits")
+    defaults: dict[str, Any] = Field(default={}, description="params that suit the weights")
 
 
 class TrainingReport(_Frozen):

@@ -325,6 +325,7 @@ FREE_TO_CHANGE = {
     "prompts",
     "about",
     "limits",
+    "defaults",
 }
 
 

@@ -13,7 +13,7 @@ import copy
 import json
 import random
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -38,12 +38,13 @@ from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
 TRAIN_TIMESTEPS = 1000
+SAMPLING = {"num_inference_steps": 16, "guidance_scale": 4.0}
 CARD = Card(
     title="A small latent diffusion model that draws from words",
     usage="""from diffusers import DiffusionPipeline
 
 pipeline = DiffusionPipeline.from_pretrained("path/to/this/folder")
-pipeline("red heart", num_inference_steps=16, guidance_scale=2.5).images[0].save("heart.png")""",
+pipeline("red heart", num_inference_steps=16, guidance_scale=4.0).images[0].save("heart.png")""",
     limits="It draws what its pictures show, in their style and size, and blurs what it saw "
     "seldom; words it never met give a guess. Two things in one picture are beyond it.",
 )
@@ -62,8 +63,6 @@ class Settings(BaseModel):
     vocab_size: int = Field(default=4096, ge=600, description="entries of the tokenizer")
     max_tokens: int = Field(default=16, ge=4, le=77)
     empty_captions: float = Field(default=0.1, ge=0, le=1, description="share, for guidance")
-    guidance_scale: float = Field(default=2.5, ge=1, le=20)
-    num_inference_steps: int = Field(default=16, ge=1, le=100)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -188,6 +187,10 @@ class Objective:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
+    def _sampling(self) -> dict[str, Any]:
+        """Arguments of the pipeline's call that suit these weights."""
+        return {**SAMPLING, **self.setting.recipe.defaults}
+
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
         """The recipe's prompts (or the first captions), each with its own fixed seed."""
@@ -197,8 +200,7 @@ class Objective:
         rngs = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
         pictures = self.pipeline()(
             prompts,
-            num_inference_steps=self.settings.num_inference_steps,
-            guidance_scale=self.settings.guidance_scale,
+            **self._sampling(),
             generator=rngs,
             output_type="pt",
         ).images
@@ -247,12 +249,7 @@ class Objective:
                 "zh": f"画出 {size} x {size} 的 {source} 风格图片。",
             },
             licence=self.setting.manifest.licence,
-            defaults={
-                "height": size,
-                "width": size,
-                "num_inference_steps": self.settings.num_inference_steps,
-                "guidance_scale": self.settings.guidance_scale,
-            },
+            defaults={"height": size, "width": size, **self._sampling()},
             # It has learned no other size.
             limits={"height": size, "width": size, **self.setting.recipe.limits},
             figures={name: round(value, 4) for name, value in figures.items()},

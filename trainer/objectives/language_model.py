@@ -34,6 +34,7 @@ from trainer.export import save_half
 from trainer.objective import Batch, Card, Setting
 
 END = "<|end|>"
+SAMPLING = {"temperature": 0.75, "top_k": 40, "top_p": 0.95, "repetition_penalty": 1.1}
 EVALUATION_TEXTS = 64  # at once
 CARD = Card(
     title="A small GPT-2",
@@ -57,7 +58,6 @@ class Settings(BaseModel):
     context: int = Field(default=96, ge=8, le=4096, description="tokens")
     vocab_size: int = Field(default=6144, ge=300)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    temperature: float = Field(default=0.75, gt=0, le=2)
     baselines: bool = Field(default=False, description="also evaluate n-gram models, for scale")
 
     @model_validator(mode="after")
@@ -152,10 +152,7 @@ class Objective:
         return GenerationConfig(
             **limits,
             do_sample=True,
-            temperature=self.settings.temperature,
-            top_k=40,
-            top_p=0.95,
-            repetition_penalty=1.1,
+            **SAMPLING,
             bos_token_id=self.end,
             eos_token_id=self.end,
             pad_token_id=self.end,
@@ -197,13 +194,7 @@ class Objective:
                 "zh": f"以 {self.setting.manifest.name} 的方式写作。",
             },
             licence=self.setting.manifest.licence,
-            defaults={
-                "temperature": self.settings.temperature,
-                "top_k": 40,
-                "top_p": 0.95,
-                "repetition_penalty": 1.1,
-                "max_new_tokens": 64,
-            },
+            defaults={**SAMPLING, "max_new_tokens": 64, **self.setting.recipe.defaults},
             limits=self.setting.recipe.limits,
             figures={name: round(value, 3) for name, value in figures.items()},
         )
