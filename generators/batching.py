@@ -37,12 +37,11 @@ def form_batch(
 def wanted_slots(
     *, running_jobs: int, waiting: Sequence[EngineJob], batch_items: int, typical_items: float
 ) -> int:
-    """How many jobs a worker wants to hold in all: what runs, what waits, and what is missing to
-    one full batch after the running one (to two where nothing runs). Held low on purpose: what is
-    not yet sent can still be ordered fairly by the gateway.
+    """How many jobs a worker wants to have in hand: what runs, what waits, and what is missing to
+    one full batch after the running one. Held low on purpose: what is not yet sent can still be
+    ordered fairly by the gateway.
 
     `batch_items`: items of one full batch. `typical_items`: mean items of recent jobs.
     """
-    wanted_items = batch_items if running_jobs else 2 * batch_items
-    missing = wanted_items - sum(job.count for job in waiting)
+    missing = batch_items - sum(job.count for job in waiting)
     return running_jobs + len(waiting) + max(0, round(missing / max(1.0, typical_items)))

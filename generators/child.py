@@ -191,7 +191,7 @@ class ModelChild:
         try:
             self._process = await processes.start(self._command, theirs, self._environment)
             self._writer = writer
-            with suppress(ConnectionError, frames.FrameError):
+            with suppress(ConnectionError, frames.FrameError, KeyError):
                 while (frame := await frames.read(reader)) is not None:
                     self._take(frame)
             self._up.clear()

@@ -91,7 +91,11 @@ class Runner:
         loaded = self._loaded(spec, model, requests, link)
         if loaded is None:
             return
-        link.check()
+        link.check()  # cancelled while the model was loaded: all of them, or some
+        for request in requests:
+            if link.cancelled(request.job_id):
+                link.answer(Outcome(request.job_id, "cancelled"))
+        requests = [request for request in requests if not link.cancelled(request.job_id)]
         run = _Run(spec, loaded, self._runtime.name, requests, link)
         try:
             answers = within_memory(loaded.model, requests, run.on_step)

@@ -96,14 +96,15 @@ class Worker:
 
     async def _take_in(self) -> None:
         while True:
-            limit = self._wanted() - self._held_count()
+            # Taking in what was sent to us costs nothing, and makes fuller batches of mixed kinds.
+            limit = 2 * self._batch_items - self._held_count()
             if limit <= 0:
                 self._room.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_REPORT_S):
                         await self._room.wait()
                 continue
-            window_s = 0.0 if self._running else self._settings.batch_window_ms / 1000
+            window_s = self._settings.batch_window_ms / 1000
             for lease in await self._patiently(
                 lambda: self._source.fetch(limit, window_s=window_s, block=True)  # noqa: B023
             ):
@@ -127,17 +128,23 @@ class Worker:
             self._arrived.set()
 
     def _wanted(self) -> int:
-        """How many jobs to hold in all; no more than we have while a batch is far from its end, so
-        that the gateway keeps the choice of what comes next until it matters."""
+        """How many jobs to have in hand; no more than we have while a batch is far from its end,
+        so that the gateway keeps the choice of what comes next until it matters."""
+        in_hand = len(self._waiting) + len(self._running)
         if self._running and self._remaining_s() > _LOOKAHEAD_S:
-            return self._held_count()
-        slots = batching.wanted_slots(
+            return in_hand
+        return batching.wanted_slots(
             running_jobs=len(self._running),
             waiting=[held.job for held in self._waiting.values()],
             batch_items=self._batch_items,
             typical_items=self._typical_items,
         )
-        return slots + min(len(self._ending), 4 * self._batch_items)
+
+    def _slots(self) -> int:
+        """What to tell the gateway. It counts a job until its result is there; batches of a moment
+        should not wait for that, after longer ones the place is offered when it is free."""
+        quick = self._batch_lasts_s <= _LOOKAHEAD_S
+        return self._wanted() + (len(self._ending) if quick else 0)
 
     def _remaining_s(self) -> float:
         elapsed = asyncio.get_running_loop().time() - self._batch_began
@@ -336,7 +343,7 @@ class Worker:
         return Capacity(
             worker_id=self.worker_id,
             state=status.state,
-            slots=self._wanted(),
+            slots=self._slots(),
             held=self._held_count(),
             loaded_models=status.loaded_models,
             device=status.device,

@@ -242,8 +242,12 @@ class LocalEngine:
             log.error("the worker is silent; it is restarted", after_s=self._silence_s)
             if self._process is not None:
                 self._process.kill()
-        except (ConnectionError, frames.FrameError) as error:
-            log.error("the worker cannot be understood", error=str(error))
+        except ConnectionError as error:
+            log.error("the worker's socket broke", error=str(error))
+        except (frames.FrameError, ValueError, KeyError) as error:
+            log.error("the worker cannot be understood; it is restarted", error=str(error))
+            if self._process is not None:
+                self._process.kill()
 
     def _take(self, frame: frames.Frame) -> None:
         if frame.header["type"] == "result":

@@ -68,8 +68,8 @@ def test_a_worker_asks_for_one_batch_ahead() -> None:
             running_jobs=running, waiting=jobs(waiting), batch_items=16, typical_items=4.0
         )
 
-    assert slots(0, []) == 8  # one batch to run, one to be ready
-    assert slots(4, []) == 8
+    assert slots(0, []) == 4  # one batch to run
+    assert slots(4, []) == 8  # and one to be ready
     assert slots(4, [("a", 4, 0)] * 4) == 8  # has it all
     assert slots(4, [("a", 4, 0)] * 9) == 13  # more than asked for: asks for no more
     assert slots(4, [("a", 1, 0)] * 4) == 11
