@@ -157,7 +157,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         moderation,
         artifacts,
         on_admitted=lambda: dispatcher.wake(),
-        on_ended=lambda job_id: delivery.wake(),
+        on_ended=lambda job_id: dispatcher.ended_in_queue(job_id),
         stop=lambda job_id: dispatcher.cancel(job_id),
     )
     services = Services(

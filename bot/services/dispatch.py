@@ -18,18 +18,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from typing import Protocol
 
-import structlog
-
 from bot.core.chat import Update
-from bot.core.domain import Job, JobState, Limits, Member
+from bot.core.domain import Job, JobState
 from bot.core.ports import Clock, UnitOfWork, UnitOfWorkFactory
-from bot.errors import SettingsError
 from bot.metrics import Metrics
+from bot.services.active_limits import ActiveLimits, ReadsLimits
 from bot.services.completion import Completes, Completion
-from bot.services.fairness import MemberKey, choose_batch, member_of
+from bot.services.fairness import choose_batch, member_of
 from bot.services.loops import Alarm, forever
 from bot.services.news import News
 from bot.services.reconcile import Reconciler
@@ -37,19 +34,11 @@ from bot.services.sending import Sender, batch_items
 from bot.services.status import StudioStatus
 from generators.engine.port import MAX_STRIKES, Engine
 
-log = structlog.get_logger(__name__)
-
 UpdateSink = Callable[[Update], None]
 """Takes news of running jobs; must neither block nor raise."""
 
 LOOK_AHEAD = 64  # queued jobs looked at for one batch
-_LIMITS_LIVE = timedelta(seconds=30)  # a moderator's new limits hold after at most this
-
-
-class ReadsLimits(Protocol):
-    """What is needed of `QuotaService`."""
-
-    async def limits_for(self, uow: UnitOfWork, member: Member) -> Limits: ...
+_BATCHES_AHEAD = 3  # of a worker: one runs, one is ready, one's results are on their way
 
 
 class DispatchesJobs(Completes, Protocol):
@@ -88,12 +77,12 @@ class Dispatcher:
         `gather_s`: how long to wait after being woken, so that the results of one batch, which come
         one by one, free room for one batch and not for many small ones. See `Reconciler` for
         `stuck_s` and `cancel_grace_s`. `max_strikes`: as the workers have it."""
-        self._uow, self._engine, self._quota = uow, engine, quota
+        self._uow, self._engine = uow, engine
         self._clock, self._metrics, self._status = clock, metrics, status
         self._max_items, self._gather_s, self._poll_s = max_items, gather_s, poll_s
-        self._awake = Alarm()
-        self._limits: dict[MemberKey, tuple[datetime, int]] = {}
-        self.completion = Completion(uow, jobs, metrics, self._ended(on_ended))
+        self._awake, self._on_ended = Alarm(), on_ended
+        self._limits = ActiveLimits(quota, clock)
+        self.completion = Completion(uow, jobs, metrics, self._ended_here)
         self._sender = Sender(engine, self.completion)
         self.reconciler = Reconciler(
             uow,
@@ -144,6 +133,11 @@ class Dispatcher:
         should none come, without it. Lost if the gateway dies before either: the job then runs."""
         self.reconciler.cancel(job_id)
 
+    def ended_in_queue(self, job_id: str) -> None:
+        """`JobService` has cancelled a job that was never sent."""
+        self._metrics.jobs.labels(str(JobState.CANCELLED)).inc()
+        self._on_ended(job_id)
+
     async def dispatch_once(self) -> int:
         """Send the next batch if there is room for it; returns how many jobs it looked after (0:
         nothing can be sent now)."""
@@ -165,39 +159,32 @@ class Dispatcher:
 
     async def _choose(self, uow: UnitOfWork, in_flight: Sequence[Job], room: int) -> list[Job]:
         running = Counter(member_of(job) for job in in_flight)
-        full = [key for key in running if running[key] >= await self._active_limit(uow, key)]
+        full = [key for key in running if running[key] >= await self._limits.of(uow, key)]
         candidates = await uow.jobs.fair_head(LOOK_AHEAD, skip=full)
         allowance = {
-            key: await self._active_limit(uow, key) - running[key]
+            key: await self._limits.of(uow, key) - running[key]
             for key in {member_of(job) for job in candidates}
         }
         return choose_batch(
             candidates,
             room=room,
             allowance=allowance,
-            max_items=self._max_items,
+            max_items=self._items_left(in_flight),
             loaded=self._status.loaded_models,
         )
 
-    async def _active_limit(self, uow: UnitOfWork, key: MemberKey) -> int:
-        """How many of a member's jobs may run at once; at least 1, since a queue that lets nothing
-        out would only hide from its member that they may do nothing."""
-        now = self._clock()
-        cached = self._limits.get(key)
-        if cached is not None and cached[0] > now:
-            return cached[1]
-        limits = Limits()
-        try:
-            if (member := await uow.accounts.member(*key)) is not None:
-                limits = await self._quota.limits_for(uow, member)
-        except SettingsError as error:  # one community's slip must not stop the others
-            log.error(
-                "limits cannot be read; the defaults hold", community=key[1], error=str(error)
-            )
-        if len(self._limits) > 10_000:
-            self._limits.clear()
-        self._limits[key] = (now + _LIMITS_LIVE, max(1, limits.active_jobs))
-        return self._limits[key][1]
+    def _items_left(self, in_flight: Sequence[Job]) -> Callable[[Job], int]:
+        """How many items a batch may have: what its generator takes, and no more than keeps each
+        worker's batches few. Workers count their slots in jobs, by the size that jobs had lately:
+        after many small requests, far too many large ones would be sent ahead."""
+        held = sum(job.count for job in in_flight)
+        workers = max(1, self._status.ready_workers)
+
+        def left(head: Job) -> int:
+            most = self._max_items(head)
+            return min(most, workers * _BATCHES_AHEAD * most - held)
+
+        return left
 
     async def _send_batch(self, batch: Sequence[Job]) -> None:
         """Send, then mark what was sent, even when sending broke off half-way."""
@@ -237,10 +224,7 @@ class Dispatcher:
             self.news.take(event)
         await asyncio.sleep(self._poll_s)
 
-    def _ended(self, on_ended: Callable[[str], None]) -> Callable[[str], None]:
-        def ended(job_id: str) -> None:
-            self.reconciler.forget(job_id)
-            on_ended(job_id)
-            self.wake()
-
-        return ended
+    def _ended_here(self, job_id: str) -> None:
+        self.reconciler.forget(job_id)
+        self._on_ended(job_id)
+        self.wake()

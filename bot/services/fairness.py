@@ -48,6 +48,8 @@ def choose_batch(
         return []
     head = _head(allowed, loaded)
     batch, items, limit = [head], head.count, max_items(head)
+    if limit <= 0:
+        return []
     left[member_of(head)] -= 1
     for job in allowed:
         if len(batch) >= room or items >= limit:

@@ -66,6 +66,11 @@ class StudioStatus:
         return sum(worker.slots for worker in self.workers() if worker.state == "ready")
 
     @property
+    def ready_workers(self) -> int:
+        """How many workers can answer now."""
+        return sum(worker.state == "ready" for worker in self.workers())
+
+    @property
     def loaded_models(self) -> tuple[str, ...]:
         """Models in some worker's memory, by name."""
         return tuple(sorted({name for worker in self.workers() for name in worker.loaded_models}))

@@ -187,7 +187,7 @@ class Studio:
             moderation,
             artifacts,
             on_admitted=lambda: self.dispatcher.wake(),
-            on_ended=lambda job_id: self.delivery.wake(job_id),
+            on_ended=lambda job_id: self.dispatcher.ended_in_queue(job_id),
             stop=lambda job_id: self.dispatcher.cancel(job_id),
         )
         self.services = Services(

@@ -126,6 +126,17 @@ async def test_a_batch_is_no_larger_than_its_generator_takes(make_studio: Any) -
     assert sorted(await sent(studio)) == sorted([fours[4], other])
 
 
+async def test_large_requests_are_not_sent_further_ahead_than_small_ones(
+    make_studio: Any,
+) -> None:
+    """A worker that had small ones lately wants thirty-two; sixteen items are a batch."""
+    studio = make_studio()
+    for _ in range(40):
+        await studio.ask("ann", items=4)
+    studio.ready(slots=32)
+    assert len(await sent(studio)) == 3 * 16 / 4
+
+
 @pytest.mark.parametrize("limit", [1, 3])
 async def test_active_jobs_hold_a_member_back_and_nobody_else(
     make_studio: Any, finished: Any, limit: int
