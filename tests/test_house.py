@@ -31,7 +31,10 @@ def test_no_drawer_for_odds_and_ends() -> None:
 
 
 def test_nothing_unpickles() -> None:
-    unsafe = re.compile(r"\btorch\.load\(|\bimport pickle|\bpickle\.(load|dump)|allow_pickle=True|weights_only=False")
+    unsafe = re.compile(
+        r"\btorch\.load\(|\bimport pickle|\bpickle\.(load|dump)"
+        r"|allow_pickle=True|weights_only=False"
+    )
     assert not [_name(p) for p in SOURCES if unsafe.search(p.read_text(encoding="utf-8"))]
 
 

@@ -1,4 +1,4 @@
-"""Places where people meet: each turns what a member did into an `Invocation` and shows the `Reply`.
+"""Places where people meet: each turns what a member did into an `Invocation`, shows the `Reply`.
 
   web       the browser studio: pages, a live event stream, artifacts by permission
   discord   slash commands, buttons and modals through discord.py
