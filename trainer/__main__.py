@@ -10,6 +10,7 @@ import argparse
 import importlib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -102,9 +103,11 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
         tensorboard=options.tensorboard,
     )
     run = Run(order, report, stop)
-    if run.train() is None and run.accelerator.is_main_process:
+    if run.train() is not None:
+        return 0
+    if run.accelerator.is_main_process:
         report("stopped", message=f"Stopped after step {run.step}: --resume goes on from there.")
-    return 128 + stop.signal_number if stop.signal_number else 0
+    return 128 + (stop.signal_number or signal.SIGTERM)  # another process may have been asked
 
 
 def _build(options: argparse.Namespace, report: Reporter) -> int:

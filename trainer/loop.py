@@ -133,7 +133,7 @@ class Run:
         recipe = self.order.recipe
         last_save = last_sample = time.monotonic()
         self.module.train()
-        while self.step < recipe.total_steps and not self.stop.signal_number:
+        while self.step < recipe.total_steps and not self._stopping():
             begun = time.monotonic()
             loss, norm = self._optimizer_step()
             self.step += 1
@@ -147,7 +147,12 @@ class Run:
                 self._sample()
                 last_sample = time.monotonic()
         self._save()
-        return None if self.stop.signal_number else self._finish()
+        return self._finish() if self.step >= recipe.total_steps else None
+
+    def _stopping(self) -> bool:
+        """Whether any of the processes was asked to leave: they must all leave at the same step."""
+        asked = torch.tensor(float(self.stop.signal_number), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _optimizer_step(self) -> tuple[float, float]:
         """One step of all optimizers over all micro-steps; returns (mean loss, gradient norm)."""
