@@ -38,6 +38,10 @@ COLOURS = (  # from and to, in degrees of hue
     (295, 340, "pink", "粉色"),
 )
 LICENCE = "artwork Apache-2.0 (Noto Color Emoji), captions Unicode licence v3 (CLDR)"
+NOTICE = """Pictures: Noto Color Emoji, Copyright 2013 Google Inc., Apache License 2.0
+(https://www.apache.org/licenses/LICENSE-2.0).
+Captions: Unicode CLDR annotations, Copyright 1991 Unicode, Inc., Unicode License v3
+(https://www.unicode.org/license.txt)."""
 
 
 def build(
@@ -78,6 +82,7 @@ def build(
         name="starter-emoji",
         modality="image",
         licence=LICENCE,
+        notice=NOTICE,
         source="Noto Color Emoji rendered at 128 x 128; Unicode CLDR annotations",
         examples=examples,
     )
