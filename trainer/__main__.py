@@ -84,7 +84,7 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
         recipe = Recipe.model_validate(changed)
     read_manifest(options.data)  # a wrong path is said before torch takes its seconds to load
     # Idle OpenMP threads that spin would take the other core's time from their neighbours.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     import torch
 
     from trainer.loop import Order, Run, StopRequest
