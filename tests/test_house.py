@@ -58,6 +58,11 @@ def test_weights_that_ship_are_safetensors_and_small() -> None:
     assert sum(p.stat().st_size for p in weights) < 40_000_000
 
 
+def test_weights_that_ship_tell_nothing_of_where_they_were_made() -> None:
+    configs = (ROOT / "generators" / "starter").rglob("*.json")
+    assert not [_name(p) for p in configs if "_name_or_path" in p.read_text(encoding="utf-8")]
+
+
 def test_readme_leads_to_files_that_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#]+)\)", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 from pathlib import Path
@@ -34,6 +35,7 @@ def write_weights(
     try:
         temporary.mkdir(parents=True)
         objective.export(temporary, figures)
+        _forget_paths(temporary)
         text = model_card(objective.card, temporary, recipe, recipe_name, dataset)
         (temporary / "README.md").write_text(text, encoding="utf-8")
         if dataset.notice:
@@ -46,6 +48,15 @@ def write_weights(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(f"The weights could not be written to {folder}: {error}.") from error
+
+
+def _forget_paths(folder: Path) -> None:
+    """Drop the path that diffusers notes in a config when a run began from given weights: it tells
+    of the trainer's disk, and would make equal weights hash differently."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def save_half(model: PreTrainedModel, folder: Path) -> None:
