@@ -89,7 +89,7 @@ class Drawing:
             disable=quiet,
             transient=False,
         )
-        self._task = self._progress.add_task(title, total=1, note="loading the model")
+        self._task = self._progress.add_task(title, total=1, note="starting")
 
     def __enter__(self) -> Drawing:
         self._progress.start()
