@@ -139,7 +139,7 @@ def starter_entries(starter: Path = STARTER) -> list[ModelEntry]:
                 name=folder.name,
                 weights=str(folder.resolve()),
                 starter=True,
-                **manifest.model_dump(exclude={"figures"}),
+                **manifest.model_dump(exclude={"figures", "parts"}),
             )
         )
     return sorted(entries, key=lambda entry: entry.name)

@@ -29,6 +29,7 @@ class WeightsManifest(BaseModel):
     licence: str = ""
     defaults: dict[str, Any] = {}  # params that suit these weights
     limits: dict[str, Any] = {}  # facts the model must respect, e.g. {"max_pixels": 4096}
+    parts: dict[str, str] = {}  # other weights this one needs, e.g. {"upscaler": "../sr"}
     figures: dict[str, float | str] = {}  # measured on held-out examples
 
 
@@ -54,14 +55,39 @@ def write_manifest(folder: Path, manifest: WeightsManifest) -> None:
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
+def part(folder: Path, name: str) -> Path:
+    """The weights folder that the manifest names as part `name`, e.g. `autoencoder`.
+
+    Families that share a net need not ship it twice. The path is relative to `folder`. Raises
+    WeightsError where the manifest names no such part or nothing lies there.
+    """
+    manifest = read_manifest(folder)
+    relative = manifest.parts.get(name) if manifest is not None else None
+    if relative is None:
+        raise WeightsError(f"{folder / MANIFEST_NAME} names no part {name!r}")
+    found = (folder / relative).resolve()
+    if not found.is_dir():
+        raise WeightsError(f"{folder} needs its part {name!r} at {found}, where nothing lies")
+    return found
+
+
 def weights_hash(folder: Path) -> str:
     """SHA-256 over every file that decides what comes out, by relative name and content: 16 hex
     digits.
 
     Model cards, notices and sample sheets are left out, so that a better text does not change a
-    receipt.
+    receipt. Parts that lie elsewhere count as if they lay in the folder.
     """
     digest = hashlib.sha256()
+    _add_files(digest, folder)
+    manifest = read_manifest(folder)
+    for name in sorted(manifest.parts if manifest is not None else ()):
+        digest.update(f"part:{name}\0".encode())
+        _add_files(digest, part(folder, name))
+    return digest.hexdigest()[:16]
+
+
+def _add_files(digest: hashlib._Hash, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix not in {".safetensors", ".json", ".txt", ".model"} or not path.is_file():
             continue
@@ -70,4 +96,3 @@ def weights_hash(folder: Path) -> str:
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
