@@ -6,15 +6,16 @@ training child reports, without ever loading a model library. Everybody may impo
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Modality = Literal["image", "text", "audio"]
 Split = Literal["train", "held_out"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 MANIFEST_NAME = "manifest.json"
+PROGRESS_NAME = "progress.json"
 
 
 class TrainingError(Exception):
@@ -72,6 +73,23 @@ class OptimizerSettings(_Frozen):
     clip_norm: float = Field(default=1.0, gt=0, description="global gradient norm")
 
 
+class AdapterSettings(_Frozen):
+    """LoRA (Hu et al., 2021, arXiv:2106.09685): weights stay, two thin matrices beside them learn.
+
+    What is exported is the adapter alone, a few hundred KB to be loaded over the same base.
+    """
+
+    rank: int = Field(default=16, ge=1, le=512, description="inner width of the two matrices")
+    alpha: float = Field(default=32.0, gt=0, description="the change is scaled by alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: list[str] = Field(
+        default=[],
+        description="ends of layer names; empty: every linear layer of a language "
+        "model, the attention of a diffusion model",
+    )
+    text_encoder: bool = Field(default=False, description="diffusion: adapt the words' net too")
+
+
 class Recipe(_Frozen):
     """How to turn a dataset into weights. A recipe file states only what differs from here."""
 
@@ -86,6 +104,11 @@ class Recipe(_Frozen):
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="0 switches the average off")
     checkpoint_every_s: float = Field(default=300, gt=0, description="seconds between checkpoints")
     sample_every_s: float = Field(default=240, gt=0, description="seconds between sample sheets")
+    evaluate_every_s: float = Field(
+        default=600, gt=0, description="seconds between looks at the held-out examples"
+    )
+    init: str = Field(default="", description="weights to start from where no --init is given")
+    adapter: AdapterSettings | None = Field(default=None, description="train a LoRA, not all")
     settings: dict[str, Any] = Field(default={}, description="read by the objective, typed there")
     prompts: list[str] = Field(default=[], max_length=64, description="of the sample sheets")
     about: dict[str, str] = Field(default={}, description="language -> a sentence on the weights")
@@ -105,3 +128,31 @@ class TrainingReport(_Frozen):
     parameters: int
     figures: dict[str, float]
     versions: dict[str, str]
+
+
+class RunProgress(_Frozen):
+    """Where a run stands (`progress.json` in its folder), for whoever looks on: a page, a bot.
+
+    Replaced whole about once a second. A run that was killed still says `running`: take it for
+    dead when `updated_at` is older than a few minutes (a checkpoint of a large model takes long).
+    """
+
+    recipe: str
+    state: Literal["running", "finished", "stopped", "failed"]
+    step: int
+    total: int
+    loss: float | None = None
+    examples_per_s: float | None = None
+    eta_s: float | None = None
+    figures: dict[str, float] = Field(default={}, description="the latest held-out figures")
+    sample: str = Field(default="", description="newest sample file, relative to the run's folder")
+    message: str = Field(default="", description="why it stopped or failed, for people")
+    updated_at: float = Field(description="seconds since 1970, UTC")
+
+
+def read_progress(run: Path) -> RunProgress | None:
+    """The progress of the run in this folder; None where there is none (yet), or it is broken."""
+    try:
+        return RunProgress.model_validate_json((run / PROGRESS_NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
