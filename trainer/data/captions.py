@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+
+from trainer.data.paraphrases import training_pairs
 
 PREFIXES = ("a ", "an ", "the ", "one ", "cute ", "a picture of a ", "a drawing of a ")
 
 Captions = dict[str, list[str]]  # language -> [full name, keyword, ...]
 
 
-def draw_caption(captions: Captions, rng: random.Random, empty: float) -> str:
+def draw_caption(
+    captions: Captions,
+    rng: random.Random,
+    empty: float,
+    colours: Mapping[str, str] | None = None,  # language -> the colour to put in front
+) -> str:
     """A caption for one training step; "" with probability `empty` (guidance).
 
     In a language drawn at random (the first counts double): the name (half of the time), a keyword
-    and the name, or one or two keywords. English is at times given an article or a plural, so that
-    people need not guess the dataset's wording.
+    and the name, or one or two keywords (never a held-out pair). English is at times given an
+    article, a plural or a slip of the finger, so that people need not guess the dataset's wording.
     """
     known = [language for language, phrases in captions.items() if phrases]
     if not known or rng.random() < empty:
@@ -27,8 +35,19 @@ def draw_caption(captions: Captions, rng: random.Random, empty: float) -> str:
     elif kind < 0.75:
         caption = f"{rng.choice(keywords)} {name}"
     else:
-        caption = " ".join(rng.sample(keywords, min(len(keywords), rng.choice((1, 2)))))
-    return _vary(caption, rng) if language == "en" else caption
+        caption = _keywords(keywords, rng)
+    colour = (colours or {}).get(language)
+    if language != "en":
+        return f"{colour}{rng.choice(('', '的'))}{caption}" if colour else caption
+    return _vary(f"{colour} {caption}" if colour else caption, rng)
+
+
+def _keywords(keywords: list[str], rng: random.Random) -> str:
+    pairs = training_pairs(keywords) if rng.random() < 0.5 else []
+    if not pairs:
+        return rng.choice(keywords)
+    first, second = rng.choice(pairs)
+    return rng.choice((f"{first} {second}", f"{second} {first}"))
 
 
 def _vary(caption: str, rng: random.Random) -> str:
@@ -37,7 +56,26 @@ def _vary(caption: str, rng: random.Random) -> str:
         return rng.choice(PREFIXES) + caption
     if kind < 0.2 and caption[-1:].isalpha() and not caption.endswith("s"):
         return caption + "s"
-    return caption
+    return _slip(caption, rng) if kind < 0.26 else caption
+
+
+def _slip(caption: str, rng: random.Random) -> str:
+    """A letter dropped, doubled or swapped with the next in one of the longer words."""
+    words = caption.split(" ")
+    long = [place for place, word in enumerate(words) if len(word) > 4]
+    if not long:
+        return caption
+    place = rng.choice(long)
+    word = words[place]
+    at = rng.randrange(1, len(word) - 1)
+    words[place] = rng.choice(
+        (
+            word[:at] + word[at + 1 :],
+            word[:at] + word[at] + word[at:],
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+        )
+    )
+    return " ".join(words)
 
 
 def all_phrases(captions: Captions) -> list[str]:

@@ -8,7 +8,7 @@ about the sampler has to be saved to resume.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class Pictures:
 
     pixels: Tensor  # (N, 3, H, W) uint8
     captions: list[dict[str, list[str]]]  # N times language -> [name, keyword, ...]
+    colours: list[dict[str, str]] = field(default_factory=list)  # language -> colour, if recoloured
 
     def __len__(self) -> int:
         return len(self.captions)

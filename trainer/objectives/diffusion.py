@@ -33,6 +33,7 @@ from trainer.contract import TrainingError
 from trainer.data import images
 from trainer.data.captions import all_phrases, draw_caption
 from trainer.data.clip_tokens import train_clip_tokenizer
+from trainer.data.recolour import load_train
 from trainer.export import save_half
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
@@ -66,6 +67,8 @@ class Settings(BaseModel):
     time_shift: float = Field(
         default=4.0, ge=1, le=20, description="how far training times are moved towards noise"
     )
+    moved: int = Field(default=0, ge=0, le=64, description="more poses of every picture")
+    recoloured: int = Field(default=0, ge=0, le=7, description="more colours of every picture")
     empty_captions: float = Field(default=0.1, ge=0, le=1, description="share, for guidance")
 
     @model_validator(mode="after")
@@ -127,9 +130,10 @@ class Objective:
         self.vae = AutoencoderKL.from_pretrained(_vae_folder(init), torch_dtype=torch.float32)
         self.vae.requires_grad_(False).to(self.device).eval()
         size = self.vae.config.sample_size
-        train = images.load(setting.dataset, "train", size)
+        train = load_train(setting, size, self.settings.moved, self.settings.recoloured)
         held_out = images.load(setting.dataset, "held_out", size)
         self.captions, self.held_out_captions = train.captions, held_out.captions
+        self.colours = train.colours or [{}] * len(train)
         self.latents, self.held_out = self._encode(train), self._encode(held_out)
         self.dataset_size = len(train)
         continued = init if (init / "model_index.json").is_file() and setting.init else None
@@ -175,7 +179,8 @@ class Objective:
     def batch(self, indices: list[int], seed: int) -> Batch:
         rng = random.Random(seed)
         captions = [
-            draw_caption(self.captions[i], rng, self.settings.empty_captions) for i in indices
+            draw_caption(self.captions[i], rng, self.settings.empty_captions, self.colours[i])
+            for i in indices
         ]
         return {"latents": self.latents[indices], "input_ids": self._tokens(captions)}
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from generators.weights import WeightsManifest, write_manifest
 from trainer.contract import TrainingError
 from trainer.data import images
+from trainer.data.recolour import load_train
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
@@ -52,6 +53,14 @@ class Settings(BaseModel):
     train_encoder: bool = Field(
         default=True, description="false: a better decoder for latents that others already know"
     )
+    encoder_tether: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the squared distance to the latents of the weights started from,"
+        " so that nets trained on those still fit",
+    )
+    moved: int = Field(default=0, ge=0, le=64, description="more poses of every picture")
+    recoloured: int = Field(default=0, ge=0, le=7, description="more colours of every picture")
     latent_noise: float = Field(
         default=0.0, ge=0, le=1, description="deviation of noise the decoder learns to look through"
     )
@@ -76,6 +85,9 @@ class Reconstruction(nn.Module):
         if not settings.train_encoder:
             vae.encoder.requires_grad_(False)
             vae.quant_conv.requires_grad_(False)
+        tethered = settings.encoder_tether > 0
+        # In a tuple, so that it is neither trained nor saved with the module.
+        self._origin = (copy.deepcopy(vae).requires_grad_(False),) if tethered else ()
 
     def forward(self, batch: Batch) -> Tensor:
         """Loss of `pixels` (B, 3, H, W) in [-1, 1]."""
@@ -86,6 +98,11 @@ class Reconstruction(nn.Module):
         latents = latents + self.settings.latent_noise * torch.randn_like(latents)
         restored = self.vae.decode(latents).sample
         loss = picture_loss(restored.float(), x, self.settings.edge_weight)
+        for origin in self._origin:
+            with torch.no_grad():
+                known = origin.encode(x).latent_dist.mean.float()
+            away = (posterior.mean.float() - known).square().mean()
+            loss = loss + self.settings.encoder_tether * away
         return loss + self.settings.kl_weight * kl(posterior.mean.float(), posterior.logvar.float())
 
 
@@ -111,11 +128,13 @@ class Objective:
         self.setting = setting
         self.settings = settings = Settings.model_validate(setting.recipe.settings)
         self.device = setting.device
-        self.train = images.load(setting.dataset, "train", settings.size)
+        self.train = load_train(setting, settings.size, settings.moved, settings.recoloured)
         self.held_out = images.load(setting.dataset, "held_out", settings.size)
         self.dataset_size = len(self.train)
         if not settings.train_encoder and setting.init is None:
             raise TrainingError("train_encoder = false needs weights to start from: add --init.")
+        if settings.encoder_tether and setting.init is None:
+            raise TrainingError("encoder_tether needs weights to be tied to: add --init.")
         vae = load_or_make(setting.init, settings).to(memory_format=torch.channels_last)
         self.module = Reconstruction(vae, settings).to(setting.device)
 
@@ -149,10 +168,10 @@ class Objective:
     def export(self, folder: Path, figures: dict[str, float]) -> None:
         """An `AutoencoderKL` folder in float16 whose latents have mean 0 and deviation 1.
 
-        With the encoder frozen they stay as they came.
+        With the encoder frozen or tethered they stay as they came.
         """
         finished = copy.deepcopy(self.module.vae).float()
-        if self.settings.train_encoder:
+        if self.settings.train_encoder and not self.settings.encoder_tether:
             standardise(finished, *self._latent_moments())
             finished.register_to_config(scaling_factor=1.0)
         finished.half().save_pretrained(folder)
@@ -200,6 +219,7 @@ def standardise(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
 def load_or_make(init: Path | None, settings: Settings) -> AutoencoderKL:
     """The autoencoder in `init`, or a fresh one of the recipe's shape; float32."""
     if init is not None:
+        init = init / "vae" if (init / "vae").is_dir() else init
         return AutoencoderKL.from_pretrained(init, torch_dtype=torch.float32)
     levels = len(settings.block_out_channels)
     return AutoencoderKL(
