@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -33,6 +34,8 @@ SHOWN: Final = {
     "text/plain": "txt",
 }
 
+_NUMBER = re.compile(r"[1-9][0-9]?")
+
 
 class Media:
     """Hands out artifacts."""
@@ -54,15 +57,33 @@ class Media:
         headers = {
             "Cache-Control": "private, max-age=31536000, immutable",
             "ETag": tag,
+            "Accept-Ranges": "bytes",
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
         mime = plain_mime(artifact)
         if mime not in SHOWN or "download" in request.query:
-            headers["Content-Disposition"] = f'attachment; filename="{file_name(artifact)}"'
+            name = file_name(artifact, request.query.get("download", ""))
+            headers["Content-Disposition"] = f'attachment; filename="{name}"'
         headers["Content-Type"] = _content_type(mime)
+        return answer_range(request, data, headers)
+
+
+def answer_range(request: web.Request, data: bytes, headers: dict[str, str]) -> web.Response:
+    """The bytes, or the one range of them that is asked for (RFC 9110, 14): players jump about in
+    sounds and videos. Several ranges at once, and what is no range, get everything."""
+    fresh = request.headers.get("If-Range") in {None, headers.get("ETag")}
+    if "Range" not in request.headers or not fresh:
         return web.Response(body=data, headers=headers)
+    try:
+        start, stop, _ = request.http_range.indices(len(data))
+    except ValueError:
+        return web.Response(body=data, headers=headers)
+    if start >= stop:
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    return web.Response(status=206, body=data[start:stop], headers=headers)
 
 
 def plain_mime(artifact: Artifact) -> str:
@@ -70,10 +91,12 @@ def plain_mime(artifact: Artifact) -> str:
     return artifact.mime.split(";")[0].strip().lower()
 
 
-def file_name(artifact: Artifact) -> str:
-    """What a downloaded artifact is called: plain ASCII, nothing a member chose."""
+def file_name(artifact: Artifact, number: str = "") -> str:
+    """What a downloaded artifact is called: plain ASCII, nothing a member chose. `number` is the
+    piece's own, where the link tells it: the first sound's formats are all number 1."""
     extension = SHOWN.get(plain_mime(artifact), "bin")
-    return f"atelier-{artifact.job_id[:8]}-{artifact.position + 1}.{extension}"
+    told = number if _NUMBER.fullmatch(number) else artifact.position + 1
+    return f"atelier-{artifact.job_id[:8]}-{told}.{extension}"
 
 
 def _content_type(mime: str) -> str:

@@ -19,11 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bot.core.chat import Button, Option, OptionType, Reply
-from bot.core.domain import Artifact
 from bot.core.i18n import formats
 from bot.platforms.web.assets import Assets
 from bot.platforms.web.forms import in_order
-from bot.platforms.web.media import SHOWN, plain_mime
+from bot.platforms.web.pieces import format_name, pieces
 from bot.platforms.web.texts import Texts
 from bot.platforms.web.turns import Turn
 from bot.platforms.web.visitors import Visitor
@@ -56,9 +55,9 @@ def environment() -> Environment:
     made.filters["json_block"] = _json_block
     made.filters["json"] = json.dumps  # text like any other: escaped where it is put
     made.globals.update(
-        kind=_kind,
-        pictures=_pictures,
-        other_media=_other_media,
+        pieces=pieces,
+        format_name=format_name,
+        size=formats.size,
         shown_fields=_shown_fields,
         other_fields=_other_fields,
         control=_control,
@@ -142,22 +141,6 @@ def meter_json(meter: Meter | None) -> dict[str, Any] | None:
     if meter is None:
         return None
     return {"fraction": meter.fraction, "text": meter.text, "detail": meter.detail}
-
-
-def _kind(artifact: Artifact) -> str:
-    """How an artifact is shown: image, audio, video, text, or file where it is only offered."""
-    mime = plain_mime(artifact)
-    return mime.split("/")[0] if mime in SHOWN else "file"
-
-
-def _pictures(media: Sequence[Artifact]) -> list[Artifact]:
-    """The pictures to show: single ones rather than the contact sheet that chats get."""
-    found = [one for one in media if _kind(one) == "image"]
-    return [one for one in found if one.role == "item"] or found
-
-
-def _other_media(media: Sequence[Artifact]) -> list[Artifact]:
-    return [one for one in media if _kind(one) != "image"]
 
 
 def _shown_fields(reply: Reply) -> list[tuple[Option, str]]:

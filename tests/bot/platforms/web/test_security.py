@@ -31,7 +31,8 @@ KNOWN_ATTRIBUTES = frozenset(
         "id,class,for,href,src,rel,type,lang,title,hidden,role,alt,width,height,loading,decoding,"
         "open,method,action,name,value,content,charset,media,placeholder,maxlength,rows,min,max,"
         "low,high,optimum,step,list,required,checked,selected,autocomplete,autocapitalize,"
-        "spellcheck,download,enterkeyhint,controls,loop,playsinline,preload,viewbox,fill,stroke,"
+        "spellcheck,download,enterkeyhint,controls,loop,autoplay,muted,playsinline,preload,poster,"
+        "accept,viewbox,fill,stroke,"
         "stroke-width,stroke-linecap,stroke-linejoin,focusable,d,cx,cy,r",
     )
 )
