@@ -37,6 +37,9 @@ class Example(_Frozen):
     file: str = Field(description="path relative to the manifest, with forward slashes")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     captions: dict[str, list[str]] = {}
+    labels: dict[str, str | int | float] = Field(
+        default={}, description="facts that an objective knows by name, e.g. a sound's pitch"
+    )
     split: Split = "train"
 
     @field_validator("file")
