@@ -17,7 +17,7 @@ from bot.actions import shared_actions
 from bot.core.chat import Action, Command, Invocation, Reply, Role, Text
 from bot.core.domain import Job
 from bot.core.i18n import replies
-from bot.core.options import parse_text, validate
+from bot.core.options import files, parse_text, validate
 from bot.core.suggest import did_you_mean, shown
 from bot.errors import NotAllowed, NotFound, UnknownCommand, UserError
 
@@ -63,6 +63,7 @@ class Router:
         raw = invocation.options
         if invocation.text is not None:
             raw = {**raw, **parse_text(command, invocation.text)}
+        raw = {**raw, **files(command, invocation.uploads)}
         return await command.run(self._services, invocation, validate(command, raw))
 
     async def _press(self, invocation: Invocation, data: str) -> Reply:

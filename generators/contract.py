@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 Modality = Literal["image", "text", "audio", "video"]
 
+MediaRole = Literal["item", "rendition", "plot", "grid"]
+
 MAX_SEED = 2**32 - 1
 
 
@@ -66,14 +68,18 @@ class Media:
     """Bytes a generator returns, before they are stored.
 
     `facts` are what a viewer needs to know without decoding: `width` and `height` in pixels,
-    `duration_s`, `text` (the first part of a text). `role` is `item`, or `grid` for the contact
-    sheet.
+    `duration_s`, `text` (the first part of a text).
+
+    `role`: an `item` is one of the things asked for; a `rendition` is the item before it in another
+    format (GIF, WebM, Opus), a `plot` a picture of the item before it (a waveform), the `grid` the
+    contact sheet of all. Media come as item, its renditions, its plot, the next item; only items
+    count towards `count`.
     """
 
     data: bytes
     mime: str
     facts: Mapping[str, int | float | str] = field(default_factory=dict)
-    role: Literal["item", "grid"] = "item"
+    role: MediaRole = "item"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,12 @@ drop their rows) and raises `Cancelled` once that is all of them."""
 
 
 class BadRequest(Exception):
-    """The request cannot be served as asked; the message is a sentence for the person who asked."""
+    """The request cannot be served as asked; the message is a sentence for the person who asked, in
+    English (`en`, also `str(error)`) and Chinese (`zh`; the English one where none is given)."""
+
+    def __init__(self, en: str, zh: str | None = None) -> None:
+        super().__init__(en)
+        self.en, self.zh = en, en if zh is None else zh
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,15 +104,19 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
             if image.width * image.height > max_pixels:
                 raise BadRequest(
                     f"The picture has {image.width} x {image.height} pixels;"
-                    f" at most {max_pixels} in all are allowed."
+                    f" at most {max_pixels} in all are allowed.",
+                    f"图片有 {image.width} × {image.height} 像素；总共最多允许 {max_pixels} 像素。",
                 )
             image.load()
             transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
             return image.convert("RGBA" if transparent else "RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise BadRequest("The picture cannot be read; PNG, JPEG and WebP are known.") from error
+        raise BadRequest(
+            "The picture cannot be read; PNG, JPEG, WebP, GIF and BMP are known.",
+            "无法读取这张图片；支持 PNG、JPEG、WebP、GIF 和 BMP。",
+        ) from error
     except Image.DecompressionBombError as error:
-        raise BadRequest("The picture is too large.") from error
+        raise BadRequest("The picture is too large.", "图片太大。") from error
 
 
 def _png_bytes(image: Image.Image, provenance: Provenance) -> bytes:

@@ -37,7 +37,7 @@ from generators.runtime import (
     make_runtime,
     versions,
 )
-from generators.serving import Batch, Outcome, Reporting, serve_main
+from generators.serving import Batch, Outcome, Reporting, failed, serve_main
 from generators.settings import GeneratorSettings
 from generators.validation import checked_params
 from generators.weights import WeightsError
@@ -45,7 +45,10 @@ from generators.weights import WeightsError
 log = structlog.get_logger(__name__)
 
 _STEP_REPORT_S = 0.05  # steps come faster than anybody can look
-_NO_MEMORY = "There is not enough memory for this; ask for something smaller."
+_NO_MEMORY = BadRequest(
+    "There is not enough memory for this; ask for something smaller.",
+    "内存不足，请尝试更小的尺寸或数量。",
+)
 
 
 class Runner:
@@ -77,7 +80,7 @@ class Runner:
             try:
                 request = _request(job, batch.inputs.get(job.id, {}))
             except BadRequest as error:
-                link.answer(_refused(job.id, str(error)))
+                link.answer(failed(job.id, error, "bad_request"))
                 continue
             compat = catalog.spec(job.generator).compat_key(job.model, request.params)
             groups.setdefault((job.generator, job.model, compat), []).append(request)
@@ -107,7 +110,7 @@ class Runner:
             if not is_out_of_memory(error):
                 raise
             for request in requests:
-                link.answer(_refused(request.job_id, _NO_MEMORY))
+                link.answer(failed(request.job_id, _NO_MEMORY, "bad_request"))
             self._cache.clear()
             self._report(link, ready=True)
             return
@@ -129,14 +132,20 @@ class Runner:
                 self._report(link, ready=True)
         except (RegistryError, WeightsError) as error:
             log.warning("a model is not on offer", model=model, error=str(error))
-            reason = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            reason = BadRequest(
+                f"{str(error)[:1].upper()}{str(error)[1:]}.",
+                f"模型 {model} 目前不可用；主人可以在日志中查看原因。",
+            )
         except Exception:
             log.exception("a model cannot be loaded", model=model)
-            reason = f"The model {model!r} could not be loaded; the log tells the host why."
+            reason = BadRequest(
+                f"The model {model!r} could not be loaded; the log tells the host why.",
+                f"模型 {model} 无法加载；主人可以在日志中查看原因。",
+            )
         else:
             return loaded
         for request in requests:
-            link.answer(Outcome(request.job_id, "failed", error=reason, error_kind="internal"))
+            link.answer(failed(request.job_id, reason, "internal"))
         return None
 
     def _preload(self, entry: ModelEntry, link: Reporting) -> None:
@@ -208,7 +217,8 @@ class _Run:
         if self._link.cancelled(request.job_id):
             self._link.answer(Outcome(request.job_id, "cancelled", gpu_ms=gpu_ms))
         elif isinstance(answer, BadRequest):
-            self._link.answer(replace(_refused(request.job_id, str(answer)), gpu_ms=gpu_ms))
+            refused = failed(request.job_id, answer, "bad_request")
+            self._link.answer(replace(refused, gpu_ms=gpu_ms))
         else:
             receipt = self._receipt(request, answer, gpu_ms)
             self._link.answer(
@@ -222,10 +232,11 @@ class _Run:
             )
 
     def _with_grid(self, request: GenerateRequest, items: Sequence[Media]) -> list[Media]:
-        if self._spec.modality != "image" or len(items) < 2:
+        pictures = [item for item in items if item.role == "item"]
+        if len(pictures) < 2 or any(not item.mime.startswith("image/") for item in pictures):
             return list(items)
         provenance = media.Provenance(self._spec.name, self._loaded.weights_hash, request.seed)
-        return [*items, media.contact_sheet(items, provenance)]
+        return [*items, media.contact_sheet(pictures, provenance)]
 
     def _receipt(self, request: GenerateRequest, generated: Generated, gpu_ms: int) -> Receipt:
         return Receipt(
@@ -309,10 +320,6 @@ def _joined(answers: Sequence[Generated | BadRequest]) -> Generated | BadRequest
 def _request(job: EngineJob, inputs: Mapping[str, bytes]) -> GenerateRequest:
     params = checked_params(job.generator, job.params, seed=job.seed, count=job.count)
     return GenerateRequest(job.id, params, job.seed, job.count, dict(inputs))
-
-
-def _refused(job_id: str, reason: str) -> Outcome:
-    return Outcome(job_id, "failed", error=reason, error_kind="bad_request")
 
 
 def make() -> Runner:

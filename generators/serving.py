@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from generators import processes
-from generators.contract import Cancelled, Media, Step
+from generators.contract import BadRequest, Cancelled, Media, Step
 from generators.engine import frames
 from generators.engine.port import EngineJob
+
+NO_RESULT = BadRequest("The model gave no result.", "模型没有给出结果。")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Outcome:
     receipt: Mapping[str, Any] | None = None
     gpu_ms: int = 0
     error: str | None = None
+    error_zh: str | None = None
     error_kind: Literal["bad_request", "crashed", "internal"] | None = None
 
     def to_frame(self) -> frames.Frame:
@@ -47,6 +50,7 @@ class Outcome:
             "receipt": None if self.receipt is None else dict(self.receipt),
             "gpu_ms": self.gpu_ms,
             "error": self.error,
+            "error_zh": self.error_zh,
             "error_kind": self.error_kind,
         }
         return frames.with_blobs(header, [m.data for m in self.media])
@@ -59,8 +63,15 @@ class Outcome:
             Media(data, kind["mime"], kind["facts"], kind["role"])
             for data, kind in zip(frame.blobs(), header["media"], strict=True)
         )
-        keys = ("job_id", "state", "receipt", "gpu_ms", "error", "error_kind")
+        keys = ("job_id", "state", "receipt", "gpu_ms", "error", "error_zh", "error_kind")
         return cls(media=media, **{key: header[key] for key in keys})
+
+
+def failed(
+    job_id: str, why: BadRequest, kind: Literal["bad_request", "crashed", "internal"]
+) -> Outcome:
+    """The outcome of a job that came to nothing, in both languages."""
+    return Outcome(job_id, "failed", error=why.en, error_zh=why.zh, error_kind=kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +229,21 @@ def serve(executor: Executor, end: socket.socket) -> None:
     while True:
         batch = batches.get()
         link.begin(batch)
+        reason: BadRequest | None
         try:
             executor.run(batch, link)
-            reason = "The model gave no result."
+            reason = NO_RESULT
         except Cancelled:
             reason = None
         except Exception as error:
-            reason = f"The model failed ({type(error).__name__})."
+            name = type(error).__name__
+            reason = BadRequest(f"The model failed ({name}).", f"模型运行失败（{name}）。")
             log_failure(batch)
         for job_id in link.unanswered():
             if reason is None or link.cancelled(job_id):
                 link.answer(Outcome(job_id, "cancelled"))
             else:
-                link.answer(Outcome(job_id, "failed", error=reason, error_kind="internal"))
+                link.answer(failed(job_id, reason, "internal"))
         link.send(frames.Frame({"type": "end"}))
 
 

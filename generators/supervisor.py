@@ -32,9 +32,10 @@ from generators.engine.port import (
     Started,
     Struck,
     WorkerSource,
+    failed_result,
     struck_out,
 )
-from generators.serving import Outcome
+from generators.serving import NO_RESULT, Outcome
 from generators.settings import GeneratorSettings
 from generators.storing import keep
 from generators.validation import checked_params
@@ -45,7 +46,18 @@ log = structlog.get_logger(__name__)
 _REPORT_S = 2.0  # between two capacity events, at most
 _CANCEL_POLL_S = 0.05
 _LOOKAHEAD_S = 0.1  # how long before the end of a batch the next one is asked for
-_NOT_STORED = "The result could not be stored; please try again later."
+_NOT_STORED = BadRequest(
+    "The result could not be stored; please try again later.", "结果无法保存，请稍后再试。"
+)
+_NO_START = BadRequest(
+    "The model process does not start; its log tells the host why.",
+    "模型进程无法启动；主人可以在日志中查看原因。",
+)
+_NO_TRAINING = BadRequest(
+    "This worker makes media; it does not train.", "这个工作进程只负责生成，不负责训练。"
+)
+_INPUT_GONE = "The {name} this request needs is not there any more."
+_INPUT_GONE_ZH = "这个请求所需的输入（{name}）已经不在了。"
 
 
 @dataclass(slots=True)
@@ -198,10 +210,10 @@ class Worker:
             log.error("the model child died", reason=str(error), jobs=list(self._running))
             await self._strike()
         except ChildUnavailable:
-            self._fail_running("The model process does not start; its log tells the host why.")
+            self._fail_running(_NO_START)
         finally:
             pass_on.cancel()
-        self._fail_running("The model gave no result.")
+        self._fail_running(NO_RESULT)
         self._batch_lasts_s = loop.time() - self._batch_began
 
     def _take_out(self, held: _Held, outcome: Outcome) -> None:
@@ -220,8 +232,8 @@ class Worker:
                 found[name] = await self._store.get(ref.key)
             except (ArtifactMissing, OSError) as error:
                 log.warning("an input is gone", job_id=job.id, input=name, error=str(error))
-                reason = f"The {name} this request needs is not there any more."
-                self._end(self._running.pop(job.id), _failed(job.id, reason, "bad_request"))
+                reason = BadRequest(_INPUT_GONE.format(name=name), _INPUT_GONE_ZH.format(name=name))
+                self._end(self._running.pop(job.id), failed_result(job.id, reason, "bad_request"))
                 break
         return found
 
@@ -266,10 +278,10 @@ class Worker:
             else:
                 self._waiting[held.job.id] = held
 
-    def _fail_running(self, reason: str) -> None:
+    def _fail_running(self, reason: BadRequest) -> None:
         for held in list(self._running.values()):
             del self._running[held.job.id]
-            self._end(held, _failed(held.job.id, reason, "internal"))
+            self._end(held, failed_result(held.job.id, reason, "internal"))
 
     # ------------------------------------------------------------------ results go out
 
@@ -281,6 +293,7 @@ class Worker:
             receipt=None if outcome.receipt is None else dict(outcome.receipt),
             gpu_ms=outcome.gpu_ms,
             error=outcome.error,
+            error_zh=outcome.error_zh,
             error_kind=outcome.error_kind,
         )
         if self._source.cancelled(held.job.id):
@@ -291,7 +304,7 @@ class Worker:
                 result = result.model_copy(update={"artifacts": refs})
             except OSError as error:
                 log.error("a result cannot be stored", job_id=held.job.id, error=str(error))
-                result = _failed(held.job.id, _NOT_STORED, "internal")
+                result = failed_result(held.job.id, _NOT_STORED, "internal")
         await self._publish(held, result)
 
     def _end(self, held: _Held, result: EngineResult) -> None:
@@ -373,18 +386,12 @@ class Worker:
 def _problem(job: EngineJob) -> EngineResult | None:
     """Why a job cannot be run by this worker at all, or None."""
     if job.kind != "generate":
-        return _failed(job.id, "This worker makes media; it does not train.", "internal")
+        return failed_result(job.id, _NO_TRAINING, "internal")
     try:
         checked_params(job.generator, job.params, seed=job.seed, count=job.count)
     except BadRequest as error:
-        return _failed(job.id, str(error), "bad_request")
+        return failed_result(job.id, error, "bad_request")
     return None
-
-
-def _failed(job_id: str, reason: str, kind: str) -> EngineResult:
-    return EngineResult.model_validate(
-        {"job_id": job_id, "state": "failed", "error": reason, "error_kind": kind}
-    )
 
 
 def _max_items(job: EngineJob) -> int:

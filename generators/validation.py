@@ -17,15 +17,24 @@ def checked_params(generator: str, raw: Mapping[str, Any], *, seed: int, count: 
     try:
         spec = catalog.spec(generator)
     except catalog.UnknownGenerator as error:
-        raise BadRequest(f"{str(error.args[0])[:1].upper()}{str(error.args[0])[1:]}.") from error
+        said = str(error.args[0])
+        raise BadRequest(
+            f"{said[:1].upper()}{said[1:]}.", f"没有名为 {generator} 的生成器。"
+        ) from error
     if not 0 <= seed <= MAX_SEED:
-        raise BadRequest(f"The seed must lie between 0 and {MAX_SEED}; {seed} was asked for.")
+        raise BadRequest(
+            f"The seed must lie between 0 and {MAX_SEED}; {seed} was asked for.",
+            f"种子必须在 0 和 {MAX_SEED} 之间，而不是 {seed}。",
+        )
     if not 1 <= count <= spec.max_count:
-        raise BadRequest(f"The count must lie between 1 and {spec.max_count}, not {count}.")
+        raise BadRequest(
+            f"The count must lie between 1 and {spec.max_count}, not {count}.",
+            f"数量必须在 1 和 {spec.max_count} 之间，而不是 {count}。",
+        )
     try:
         return spec.params.model_validate(dict(raw))
     except ValidationError as error:
-        raise BadRequest(sentence(error)) from error
+        raise BadRequest(sentence(error), f"参数无效：{sentence(error)}") from error
 
 
 def sentence(error: ValidationError) -> str:

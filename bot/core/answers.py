@@ -233,4 +233,6 @@ def _why(job: Job, locale: str) -> str:
     """Why a job has no result."""
     if job.state is JobState.CANCELLED:
         return replies.CANCELLED.in_(locale)
-    return job.error or replies.FAILED_INSIDE.in_(locale)
+    if job.error is None:
+        return replies.FAILED_INSIDE.in_(locale)
+    return Text(en=job.error, zh=job.error_zh or job.error).in_(locale)

@@ -62,6 +62,21 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as a member sent it: nothing about it has been judged, its name and type least of all.
+
+    A platform delivers at most `MAX_UPLOAD_BYTES`; it says itself where a file is larger."""
+
+    data: bytes = field(repr=False)
+    mime: str = ""
+    filename: str = ""
+
+
+MAX_UPLOAD_BYTES = 16 * 1024 * 1024
+"""What a platform reads of one file at most; the host may allow less (`ATELIER_UPLOAD_...`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One thing a member did: typed a command, pressed a button, or sent a form.
 
@@ -69,7 +84,8 @@ class Invocation:
     second effect. `address` is what the platform needs to answer later, in JSON values only; it
     is stored with the delivery and handed back untouched, perhaps after a restart. Either
     `command` with `options` (raw, as the platform gave them) or `text` (typed after the command,
-    still to be parsed) is set, or `action` for a button.
+    still to be parsed) is set, or `action` for a button. `uploads` are the files sent along, by the
+    name of the `image` option each is for; an option given both ways takes its file.
     """
 
     id: str
@@ -80,6 +96,7 @@ class Invocation:
     action: str | None = None  # the signed data of a button
     address: Mapping[str, Any] = field(default_factory=dict)
     private: bool = False  # the answer is for this member alone
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
 
 
 class OptionType(StrEnum):
@@ -87,6 +104,7 @@ class OptionType(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
+    IMAGE = "image"  # a file in `Invocation.uploads`, or words that name a picture of the history
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,10 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Option:
     """One input of a command. Bounds are inclusive; for strings they count characters.
+
+    A validated `image` option is an `Upload` or a string, and `services.pictures` makes a picture
+    of either: the string is `last`, the id of a job, or the id of an artifact, of jobs with `#n`
+    for the n-th picture.
 
     `rest` marks the one option that plain words without a name belong to (the prompt).
     `choices` may be a function, since which models there are is known only at run time; where

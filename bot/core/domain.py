@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_args
 
+from generators.contract import MediaRole
 from generators.engine.port import ArtifactRef
 
 
@@ -65,6 +66,9 @@ class Job:
     `start_tag` and `finish_tag` are its place in the weighted fair order (see services.dispatch).
     `reserved_gpu_ms` was taken from the quota at admission, `gpu_ms` is what it really cost.
     `origin_key` is the platform's event id: unique, so a redelivered event makes no second job.
+    `error` is English, `error_zh` the same sentence in Chinese (None in rows of older releases).
+    `cancel_requested_at`: a cancel that only the engine's result can carry out; kept here so that a
+    restarted gateway asks for it again.
     """
 
     id: str
@@ -94,8 +98,15 @@ class Job:
     finished_at: datetime | None = None
     gpu_ms: int | None = None
     error: str | None = None
+    error_zh: str | None = None
     receipt: Mapping[str, Any] | None = None
     favorite: bool = False
+    cancel_requested_at: datetime | None = None
+
+
+ARTIFACT_ROLES = (*get_args(MediaRole), "input")
+"""What stored media are to their job: see `contract.Media`; an `input` is what a member uploaded
+for it, kept and erased with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +120,7 @@ class Artifact:
     key: str
     mime: str
     size_bytes: int
-    role: str  # "item" or "grid"
+    role: str  # one of ARTIFACT_ROLES
     position: int
     facts: Mapping[str, int | float | str]
 

@@ -14,13 +14,13 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from bot.core.chat import Command, Option, OptionType
+from bot.core.chat import Command, Option, OptionType, Upload
 from bot.core.params import from_params, merged
 from bot.core.suggest import did_you_mean, shown
 from bot.core.text_form import format_text, parse_text
 from bot.errors import BadOption
 
-__all__ = ["format_text", "from_params", "merged", "parse_text", "validate"]
+__all__ = ["files", "format_text", "from_params", "merged", "parse_text", "validate"]
 
 DEFAULT_MAX_CHARACTERS = 4000
 """For strings that declare no maximum; nothing a member types may be unbounded."""
@@ -74,7 +74,23 @@ def _missing(command: Command, option: Option) -> str | int | float | bool | Non
     )
 
 
-def _typed(option: Option, value: object) -> str | int | float | bool:
+def files(command: Command, uploads: Mapping[str, Upload]) -> dict[str, Upload]:
+    """The files sent along, as raw options. Raises BadOption for one that no `image` option of the
+    command takes; a file of no bytes is a form's way of sending none."""
+    kinds = {option.name: option.type for option in command.option_list()}
+    found = {name: upload for name, upload in uploads.items() if upload.data}
+    for name in found:
+        if kinds.get(name) is not OptionType.IMAGE:
+            raise BadOption(
+                f"/{command.name} takes no file as {shown(name)}.",
+                f"/{command.name} 的 {shown(name)} 不接受文件。",
+            )
+    return found
+
+
+def _typed(option: Option, value: object) -> str | int | float | bool | Upload:
+    if option.type is OptionType.IMAGE and isinstance(value, Upload):
+        return value
     if option.type is OptionType.BOOLEAN:
         return _boolean(option, value)
     if option.type is OptionType.INTEGER:
@@ -82,7 +98,7 @@ def _typed(option: Option, value: object) -> str | int | float | bool:
     elif option.type is OptionType.NUMBER:
         typed = _number(option, value)
     else:
-        typed = _text(option, value)
+        typed = _text(option, value)  # of an image option: words that name a picture
     choices = option.choice_list()
     if choices:
         for choice in choices:

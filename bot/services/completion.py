@@ -17,13 +17,15 @@ from bot.core.domain import JobState
 from bot.core.ports import UnitOfWorkFactory
 from bot.metrics import Metrics
 from bot.services.loops import Backoff
-from generators.engine.port import Acknowledge, EngineResult
+from generators.contract import BadRequest
+from generators.engine.port import Acknowledge, EngineResult, failed_result
 from generators.logs import bound
 
 log = structlog.get_logger(__name__)
 
 # A result that the store refuses this often, while it takes other writes, will never be taken.
 _REFUSALS = 4
+_NOT_KEPT = BadRequest("The result could not be kept.", "结果无法保存。")
 
 
 class Completes(Protocol):
@@ -89,12 +91,7 @@ class Completion:
             refusals += await self._store_writes()
             if refusals == _REFUSALS:
                 log.error("the result is given up: the store does not take it")
-                result = EngineResult(
-                    job_id=result.job_id,
-                    state="failed",
-                    error="The result could not be kept.",
-                    error_kind="internal",
-                )
+                result = failed_result(result.job_id, _NOT_KEPT, "internal")
             await asyncio.sleep(backoff.next_s())
 
     async def _store_writes(self) -> bool:

@@ -142,6 +142,7 @@ class JobService:
             "finished_at": now,
             "gpu_ms": gpu_ms,
             "error": None if result.error is None else storable_text(result.error),
+            "error_zh": None if result.error_zh is None else storable_text(result.error_zh),
             "receipt": storable(result.receipt),
         }
         async with self._uow() as uow:

@@ -9,11 +9,13 @@ import structlog
 from bot.core.domain import Job
 from bot.services.completion import Completion
 from generators import catalog
-from generators.engine.port import Engine, EngineJob, EngineResult
+from generators.contract import BadRequest
+from generators.engine.port import Engine, EngineJob, failed_result
 
 log = structlog.get_logger(__name__)
 
 _SEND_TIMEOUT_S = 10.0
+_NOT_SENT = BadRequest("The request could not be handed to a worker.", "请求无法交给工作进程。")
 
 
 def batch_items(job: Job) -> int:
@@ -57,13 +59,6 @@ class Sender:
                 await self._engine.send(message)
         except ValueError:
             log.exception("a job cannot be sent and fails", job_id=job.id)
-            await self._completion.end(
-                EngineResult(
-                    job_id=job.id,
-                    state="failed",
-                    error="The request could not be handed to a worker.",
-                    error_kind="internal",
-                )
-            )
+            await self._completion.end(failed_result(job.id, _NOT_SENT, "internal"))
             return False
         return True

@@ -29,6 +29,7 @@ ERASED: Mapping[str, Any] = {
     "inputs": {},
     "seed": 0,
     "error": None,
+    "error_zh": None,
     "receipt": None,
     "favorite": False,
 }

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.core.domain import DeliveryState, JobState, PostingKind
+from bot.core.domain import ARTIFACT_ROLES, DeliveryState, JobState, PostingKind
 from bot.store.schema import Base, Json, at_least, nobodys, one_of, owned_by
 
 QUEUED = sa.text("state = 'queued'")
@@ -147,10 +147,12 @@ class JobRow(Base):
     finished_at: Mapped[datetime | None]
     gpu_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
     error: Mapped[str | None]
+    error_zh: Mapped[str | None]
     receipt: Mapped[dict[str, Any] | None] = mapped_column(Json)
     favorite: Mapped[bool]
     search_text: Mapped[str]
     erased_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
 
 
 class ArtifactRow(Base):
@@ -158,7 +160,7 @@ class ArtifactRow(Base):
 
     __tablename__ = "artifacts"
     __table_args__ = (
-        one_of("role", ("item", "grid")),
+        one_of("role", ARTIFACT_ROLES),
         sa.Index(None, "job_id", "position"),
         sa.Index(None, "account_id", "key"),
         owned_by("account_id"),

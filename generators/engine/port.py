@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from generators.contract import BadRequest, MediaRole
+
 MAX_STRIKES = 3
 """How often a job may take its worker down with it before it fails."""
 
@@ -29,7 +31,7 @@ class ArtifactRef(Message):
     key: str  # hex SHA-256 of the bytes
     mime: str
     size_bytes: int
-    role: Literal["item", "grid"] = "item"
+    role: MediaRole | Literal["input"] = "item"  # `input`: uploaded, and kept by its job
     facts: dict[str, int | float | str] = {}
 
 
@@ -52,7 +54,8 @@ class EngineJob(Message):
 
 
 class EngineResult(Message):
-    """How a job ended at the worker. `error` is a sentence for the person; details are logged."""
+    """How a job ended at the worker. `error` is a sentence for the person, `error_zh` the same in
+    Chinese where there is one; details are logged."""
 
     job_id: str
     state: Literal["done", "failed", "cancelled"]
@@ -60,18 +63,27 @@ class EngineResult(Message):
     receipt: dict[str, Any] | None = None
     gpu_ms: int = 0
     error: str | None = None
+    error_zh: str | None = None
     error_kind: Literal["bad_request", "crashed", "internal"] | None = None
+
+
+def failed_result(
+    job_id: str, why: BadRequest, kind: Literal["bad_request", "crashed", "internal"]
+) -> EngineResult:
+    """The result of a job that came to nothing, said in both languages."""
+    return EngineResult(
+        job_id=job_id, state="failed", error=why.en, error_zh=why.zh, error_kind=kind
+    )
 
 
 def struck_out(job_id: str, strikes: int) -> EngineResult:
     """The result of a job that has taken its worker down too often."""
     times = {1: "once", 2: "twice", 3: "three times"}.get(strikes, f"{strikes} times")
-    return EngineResult(
-        job_id=job_id,
-        state="failed",
-        error=f"This request stopped the worker {times}, so it was given up.",
-        error_kind="crashed",
+    why = BadRequest(
+        f"This request stopped the worker {times}, so it was given up.",
+        f"这个请求使工作进程中断了 {strikes} 次，因此已放弃。",
     )
+    return failed_result(job_id, why, "crashed")
 
 
 class Started(Message):

@@ -33,7 +33,10 @@ log = structlog.get_logger(__name__)
 
 PREVIEW_EVERY_S = 0.3
 PREVIEW_LATENTS = 32  # a preview decodes at most so many latents a side
-_BLOCKED = "The safety checker of this model held the picture back; try other words."
+_BLOCKED = (
+    "The safety checker of this model held the picture back; try other words.",
+    "这个模型的安全检查拦下了这张图，请换一种说法。",
+)
 
 
 @dataclass(slots=True)
@@ -110,7 +113,7 @@ class Model:
         settings = self._settings(requests[0])
         problem = self._problem(settings)
         if problem is not None:
-            return [BadRequest(problem) for _ in requests]
+            return [problem for _ in requests]
         items = [
             _Item(request, request.params, seed)
             for request in requests
@@ -144,7 +147,7 @@ class Model:
         default = None if parameter is None else parameter.default
         return None if default is inspect.Parameter.empty else default
 
-    def _problem(self, settings: _Settings) -> str | None:
+    def _problem(self, settings: _Settings) -> BadRequest | None:
         """Why these weights cannot draw this size, or None."""
         limits = self.entry.limits
         width = settings.width or limits.get("width")
@@ -152,14 +155,23 @@ class Model:
         for name, asked in (("width", width), ("height", height)):
             if name in limits and asked != limits[name]:
                 fixed = f"{limits.get('width', 'any')} x {limits.get('height', 'any')}"
-                return f"This model draws {fixed} pixels only; leave width and height out."
+                return BadRequest(
+                    f"This model draws {fixed} pixels only; leave width and height out.",
+                    f"这个模型只能画 {fixed} 像素，请不要指定宽和高。",
+                )
         multiple = int(limits.get("multiple_of", self._multiple()))
         for name, asked in (("width", width), ("height", height)):
             if asked is not None and asked % multiple:
-                return f"The {name} must be a multiple of {multiple} pixels for this model."
+                return BadRequest(
+                    f"The {name} must be a multiple of {multiple} pixels for this model.",
+                    f"这个模型的 {name} 必须是 {multiple} 像素的倍数。",
+                )
         most = limits.get("max_pixels")
         if most is not None and width and height and width * height > most:
-            return f"This model draws at most {most} pixels in all; {width} x {height} is more."
+            return BadRequest(
+                f"This model draws at most {most} pixels in all; {width} x {height} is more.",
+                f"这个模型总共最多画 {most} 像素；{width} × {height} 太大了。",
+            )
         return None
 
     def _multiple(self) -> int:
@@ -172,7 +184,7 @@ class Model:
         self, request: GenerateRequest, items: Sequence[_Item], settings: _Settings
     ) -> Generated | BadRequest:
         if any(item.blocked or item.image is None for item in items):
-            return BadRequest(_BLOCKED)
+            return BadRequest(*_BLOCKED)
         pictures = [
             media.png(item.image, media.Provenance("diffusion", self._hash, _base_seed(item)))
             for item in items

@@ -40,6 +40,10 @@ DEFAULTS = {
 _WORD = r"[^\W\d_](?:[^\W\d_]|['’.\-](?=.*[^\W\d_]))*"
 _HEADWORD = re.compile(rf"{_WORD}(?: {_WORD}){{0,2}}")  # one to three words, no sentence
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
+_NOTHING_TO_READ = (
+    "There is nothing in this prompt that the model can read.",
+    "提示词中没有模型能读懂的内容。",
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +119,7 @@ class Model:
         ids = self.tokenizer(prompt, add_special_tokens=True)["input_ids"]
         ids = ids or [token for token in (self.tokenizer.bos_token_id,) if token is not None]
         if not ids:
-            raise BadRequest("There is nothing in this prompt that the model can read.")
+            raise BadRequest(*_NOTHING_TO_READ)
         room = self.context - min(settings["max_new_tokens"], self.context // 2)
         ids = ids[-room:]
         decoded = self._decoded(ids)
@@ -135,9 +139,12 @@ class Model:
         """What the model is given to go on with. Raises BadRequest for what it cannot read."""
         cleaned = "".join(map(_visible, text))
         if self.entry.limits.get("reads") == "latin" and not _LATIN.search(cleaned):
-            raise BadRequest("This model reads English only; write a word or a beginning in it.")
+            raise BadRequest(
+                "This model reads English only; write a word or a beginning in it.",
+                "这个模型只懂英文，请用英文写一个词或开头。",
+            )
         if not cleaned.strip():
-            raise BadRequest("There is nothing in this prompt that the model can read.")
+            raise BadRequest(*_NOTHING_TO_READ)
         word = cleaned.strip()
         form = self.entry.limits.get("headword_format")
         if form is not None and _HEADWORD.fullmatch(word):

@@ -37,7 +37,7 @@ class Model:
         unwanted: frozenset[str] = frozenset()
         for index, request in enumerate(requests, start=1):
             if request.job_id in unwanted:
-                answers.append(BadRequest("The request was cancelled."))
+                answers.append(BadRequest("The request was cancelled.", "请求已取消。"))
             else:
                 answers.append(_enlarged(request))
             unwanted = on_step(Step(index, len(requests)))
@@ -47,7 +47,9 @@ class Model:
 def _enlarged(request: GenerateRequest) -> Generated | BadRequest:
     scale: int = request.params.scale  # type: ignore[attr-defined]
     if "image" not in request.inputs:
-        return BadRequest("There is no picture to enlarge; attach one.")
+        return BadRequest(
+            "There is no picture to enlarge; attach one.", "没有要放大的图片，请附上一张。"
+        )
     try:
         image = media.decode_image(
             request.inputs["image"], max_pixels=MAX_OUTPUT_PIXELS // scale**2
