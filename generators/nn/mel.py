@@ -62,9 +62,7 @@ def _inverse_bank() -> Tensor:
 def stft(samples: Tensor) -> Tensor:
     """(B, T) -> complex (B, WINDOW // 2 + 1, frames)."""
     window = torch.hann_window(WINDOW, dtype=samples.dtype, device=samples.device)
-    return torch.stft(
-        samples, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True
-    )
+    return torch.stft(samples, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True)
 
 
 def picture(samples: Tensor) -> Tensor:

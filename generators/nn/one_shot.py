@@ -10,7 +10,7 @@ The house's own net (no library has one); trained by `trainer.objectives.audio_g
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,9 +72,13 @@ class Notes:
     velocity: Tensor  # (B,) in [0, 127]
     hold_s: Tensor  # (B,) seconds until the note is released
 
-    def __getitem__(self, rows: slice) -> Notes:
+    def __getitem__(self, rows: slice | Tensor) -> Notes:
         """Some of the notes."""
-        return Notes(*(getattr(self, name)[rows] for name in self.__slots__))
+        return Notes(*(value[rows] for value in self.columns().values()))
+
+    def columns(self) -> dict[str, Tensor]:
+        """The five columns by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def comb(pitch: Tensor) -> Tensor:
