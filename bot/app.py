@@ -34,6 +34,7 @@ from bot.services.history import HistoryService
 from bot.services.jobs import JobService
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
+from bot.services.pictures import PictureService
 from bot.services.quota import QuotaService
 from bot.services.status import StudioStatus
 from bot.settings import Settings
@@ -43,7 +44,7 @@ from generators.artifacts import open_store as open_artifacts
 from generators.engine import attach
 from generators.engine.local import LocalEngine
 from generators.engine.port import Engine
-from generators.registry import read_registry
+from generators.registry import ModelEntry, read_registry
 
 if TYPE_CHECKING:
     from bot.platforms.web.platform import WebPlatform
@@ -145,7 +146,8 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
     """Build every service once, in the order they need each other."""
     uow, clock = store.unit_of_work, _now
     artifacts = open_artifacts(settings.generators.artifacts)
-    models = ModelOffers(read_registry(settings.generators.models_path).entries.values())
+    entries = tuple(read_registry(settings.generators.models_path).entries.values())
+    models = ModelOffers(entries)
     moderation = ModerationService()
     quota = QuotaService(uow, clock, settings.studio.limits())
     # Jobs, dispatch and delivery wake each other; the first two names are bound a few lines down.
@@ -165,6 +167,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         quota=quota,
         history=HistoryService(uow, artifacts),
         moderation=moderation,
+        pictures=PictureService(uow, settings.studio.upload_limits()),
         models=models,
         artifacts=artifacts,
         signer=Signer(settings_module.secret_key(settings)),
@@ -173,7 +176,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
     )
     commands = load_commands(models)
     platforms: dict[str, Platform] = {}
-    web = _web(settings, services, commands)
+    web = _web(settings, services, commands, entries)
     if web is not None:
         platforms[web.name] = web
     delivery = DeliveryService(
@@ -200,7 +203,10 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
 
 
 def _web(
-    settings: Settings, services: Services, commands: Mapping[str, Command]
+    settings: Settings,
+    services: Services,
+    commands: Mapping[str, Command],
+    entries: Sequence[ModelEntry],
 ) -> WebPlatform | None:
     if not settings.web.studio:
         return None
@@ -208,7 +214,12 @@ def _web(
     from bot.platforms.web.platform import WebPlatform
 
     return WebPlatform(
-        settings.web, services, tuple(commands.values()), locale=settings.studio.locale
+        settings.web,
+        services,
+        tuple(commands.values()),
+        locale=settings.studio.locale,
+        models=entries,
+        runs=settings.data_dir / "runs",
     )
 
 

@@ -18,11 +18,13 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.core.chat import MAX_UPLOAD_BYTES
 from bot.core.domain import Limits
 from bot.errors import SettingsError
 from bot.platforms.discord.settings import DiscordSettings
 from bot.platforms.telegram.settings import TelegramSettings
 from bot.platforms.web.settings import WebSettings
+from bot.services.pictures import UploadLimits
 from generators.settings import PREFIX, GeneratorSettings
 
 ENV_FILE = Path(".env")
@@ -82,6 +84,24 @@ class StudioSettings(BaseSettings):
     waiting_jobs: int = Field(
         default=50, ge=1, le=10_000, description="Jobs of one member that may wait in the queue."
     )
+
+    upload_max_bytes: int = Field(
+        default=MAX_UPLOAD_BYTES,
+        ge=1024,
+        le=MAX_UPLOAD_BYTES,
+        description="Bytes of a file that members may upload.",
+    )
+    upload_max_pixels: int = Field(
+        default=24_000_000,
+        ge=4096,
+        le=200_000_000,
+        description="Pixels of a picture that members may upload; decoding one takes about eight"
+        " bytes of memory for each.",
+    )
+
+    def upload_limits(self) -> UploadLimits:
+        """What is read of an upload."""
+        return UploadLimits(max_bytes=self.upload_max_bytes, pixels=self.upload_max_pixels)
 
     def limits(self) -> Limits:
         """The studio's own limits, where a community has not set others."""

@@ -125,9 +125,13 @@ class Artifact:
     facts: Mapping[str, int | float | str]
 
     def ref(self) -> ArtifactRef:
-        """The artifact as an engine job's input."""
+        """The artifact as an engine job's input; an upload stays one (see `services.inputs`)."""
         return ArtifactRef(
-            key=self.key, mime=self.mime, size_bytes=self.size_bytes, facts=dict(self.facts)
+            key=self.key,
+            mime=self.mime,
+            size_bytes=self.size_bytes,
+            role="input" if self.role == "input" else "item",
+            facts=dict(self.facts),
         )
 
 

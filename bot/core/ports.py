@@ -196,6 +196,10 @@ class ArtifactRows(Protocol):
 
     async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[Artifact, ...]]: ...
 
+    async def held(self, account_id: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys under which an account's artifacts lie, whatever jobs they are of."""
+        ...
+
 
 class DeliveryStore(Protocol):
     async def get(self, job_id: str) -> Delivery | None: ...

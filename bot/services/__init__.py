@@ -6,6 +6,7 @@
   quota       limits, usage and estimates; reserve, settle, release
   history     one's past jobs, favourites, deletion
   moderation  whether a prompt may be worked on
+  pictures    what a member attached or pointed at, judged, as a job's input
 
 `Services` is what commands get: built by `bot.app`, handed to the router.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bot.services.jobs import JobService
     from bot.services.models import ModelOffers
     from bot.services.moderation import ModerationService
+    from bot.services.pictures import PictureService
     from bot.services.quota import QuotaService
     from bot.services.status import StudioStatus
     from generators.artifacts import ArtifactStore
@@ -35,6 +37,7 @@ class Services:
     quota: QuotaService
     history: HistoryService
     moderation: ModerationService
+    pictures: PictureService
     models: ModelOffers
     artifacts: ArtifactStore
     signer: Signer

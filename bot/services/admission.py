@@ -28,11 +28,12 @@ from bot.core.storable import storable_text
 from bot.errors import BadOption, TooManyJobs
 from bot.services import limits as limits_setting
 from bot.services import moderation as rules_setting
+from bot.services.inputs import Input, Inputs, hold
 from bot.services.models import ModelOffer, ModelOffers
 from bot.services.moderation import ModerationService, read_rules
 from bot.services.quota import STUDIO, QuotaService
 from bot.services.transactions import repeated
-from generators.contract import MAX_SEED, Params
+from generators.contract import MAX_SEED, Media, Params
 from generators.engine.port import ArtifactRef
 
 _SETTINGS = (limits_setting.SETTING, rules_setting.SETTING)
@@ -40,10 +41,12 @@ _SETTINGS = (limits_setting.SETTING, rules_setting.SETTING)
 
 @dataclass(frozen=True, slots=True)
 class JobDraft:
-    """What a command wants made. `model` None takes the modality's default; `seed` None draws one.
+    """What a command wants made. `model` None takes the default one; `seed` None draws one.
 
-    `params` are the generator's, as far as they are given; `inputs` are stored artifacts it works
-    on; `parent_job_id` is the job this one varies or enlarges."""
+    `needs` are the capabilities that the model must have (none named: `prompt` for a default).
+    `params` are the generator's, as far as they are given; `inputs` are what it works on, stored
+    already or (media of an upload) to be stored with the job; `parent_job_id` is the job this one
+    varies or enlarges."""
 
     command: str
     model: str | None
@@ -51,7 +54,8 @@ class JobDraft:
     params: Mapping[str, Any]
     seed: int | None
     count: int = 1
-    inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     parent_job_id: str | None = None
     private: bool = False
 
@@ -66,21 +70,32 @@ class Admission:
         models: ModelOffers,
         quota: QuotaService,
         moderation: ModerationService,
+        inputs: Inputs,
     ) -> None:
         self._uow, self._clock, self._models = uow, clock, models
-        self._quota, self._moderation = quota, moderation
+        self._quota, self._moderation, self._inputs = quota, moderation, inputs
 
     async def admit(self, invocation: Invocation, draft: JobDraft) -> Job:
         """The queued job; the same invocation again gives the job it made, whatever became of it.
         Raises UserError for what the member can put right, and then nothing was written."""
-        offer = self._models.get(draft.model or self._models.default(draft.modality))
+        needs = draft.needs if draft.model or draft.needs else ("prompt",)
+        offer = self._models.choose(draft.model, draft.modality, *needs)
         params = self._models.validate(offer.name, draft.params)
         self._models.check_count(offer, draft.count)
         seed = _seed(draft.seed)
-        return await repeated(lambda: self._once(invocation, draft, offer, params, seed))
+        async with self._inputs.stored(invocation.origin, draft.inputs) as inputs:
+            return await repeated(
+                lambda: self._once(invocation, draft, offer, params, seed, inputs)
+            )
 
     async def _once(
-        self, invocation: Invocation, draft: JobDraft, offer: ModelOffer, params: Params, seed: int
+        self,
+        invocation: Invocation,
+        draft: JobDraft,
+        offer: ModelOffer,
+        params: Params,
+        seed: int,
+        inputs: Mapping[str, ArtifactRef],
     ) -> Job:
         key = origin_key(invocation)
         now = self._clock()
@@ -109,7 +124,7 @@ class Admission:
                 seed=seed,
                 count=draft.count,
                 compat=offer.spec.compat_key(offer.name, params),
-                inputs=dict(draft.inputs),
+                inputs=dict(inputs),
                 state=JobState.QUEUED,
                 created_at=now,
                 start_tag=start_tag,
@@ -121,6 +136,8 @@ class Admission:
             )
             if not await uow.jobs.add(job, _delivery(invocation, job)):
                 raise Conflict("another transaction admits the same invocation")
+            fresh = {inputs[name].key for name, one in draft.inputs.items() if type(one) is Media}
+            await hold(uow, job, fresh)
             await self._quota.reserve(uow, job)
             await uow.commit()
         return job

@@ -22,6 +22,7 @@ from bot.services.access import (
     visible_job,
 )
 from bot.services.admission import Admission, JobDraft
+from bot.services.inputs import Inputs
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
 from bot.services.places import Places
@@ -57,7 +58,8 @@ class JobService:
     ) -> None:
         self._uow, self._clock = uow, clock
         self._quota, self._artifacts = quota, artifacts
-        self._admission = Admission(uow, clock, models, quota, moderation)
+        inputs = Inputs(uow, artifacts, clock)
+        self._admission = Admission(uow, clock, models, quota, moderation, inputs)
         self._on_admitted, self._on_ended, self._stop = on_admitted, on_ended, stop
 
     async def admit(self, invocation: Invocation, draft: JobDraft) -> JobTicket:

@@ -21,6 +21,17 @@ from bot.errors import BadOption
 from generators import catalog
 from generators.contract import GeneratorSpec, Params
 
+_ABILITIES = {
+    "prompt": Text(en="work from words", zh="根据文字生成"),
+    "image_input": Text(en="start from a picture", zh="从图片开始"),
+    "animate": Text(en="make moving pictures", zh="生成动画"),
+    "blend": Text(en="blend two pictures", zh="融合两张图片"),
+    "denoise": Text(en="clean a picture", zh="给图片去噪"),
+    "upscale": Text(en="enlarge a picture", zh="放大图片"),
+}
+_THESE_CAN = Text(en="These can: {names}.", zh="可以的有：{names}。")
+_NONE_CAN = Text(en="None on offer here can.", zh="这里没有可以的模型。")
+
 
 class Entry(Protocol):
     """What is needed of `generators.registry.ModelEntry`."""
@@ -73,14 +84,35 @@ class ModelOffers:
         found = [offer for offer in self._offers.values() if offer.spec.modality == modality]
         return sorted(found, key=lambda offer: not offer.default)
 
-    def default(self, modality: str) -> str:
-        """The model taken where none is named. Raises BadOption where there is none."""
-        for offer in self.offers(modality):
-            if offer.default:
-                return offer.name
+    def capable(self, modality: str, *needs: str) -> list[ModelOffer]:
+        """The models of this modality that can do all of this; the one taken where none is named
+        comes first: the default one, else one that has learned something."""
+        found = [
+            offer for offer in self.offers(modality) if offer.spec.capabilities.issuperset(needs)
+        ]
+        return sorted(found, key=lambda offer: (not offer.default, not offer.spec.needs_weights))
+
+    def choose(self, name: str | None, modality: str, *needs: str) -> ModelOffer:
+        """The model of this name, or the one to take where none is named. Raises BadOption where it
+        cannot do what is asked, with those that can."""
+        able = self.capable(modality, *needs)
+        if name is None:
+            if able:
+                return able[0]
+            raise BadOption(
+                "This studio has no model for that. The host adds one with `atelier models add`.",
+                "工作室没有可用于此的模型。主人可以用 `atelier models add` 添加。",
+            )
+        offer = self.get(name)
+        missing = next((need for need in needs if need not in offer.spec.capabilities), None)
+        if missing is None:
+            return offer
+        what = _ABILITIES.get(missing, Text(en="do that", zh="这样做"))
+        names = ", ".join(other.name for other in able)
+        can = _THESE_CAN.format(names=names) if able else _NONE_CAN
         raise BadOption(
-            "This studio has no model for that. The host adds one with `atelier models add`.",
-            "工作室没有可用于此的模型。主人可以用 `atelier models add` 添加。",
+            f"The model {offer.name} cannot {what.en}. {can.en}",
+            f"模型 {offer.name} 不能{what.zh}。{can.zh}",
         )
 
     def get(self, name: str) -> ModelOffer:

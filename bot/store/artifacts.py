@@ -31,6 +31,17 @@ class SqlArtifacts:
         row = await self._tx.one(sa.select(_artifacts).where(_artifacts.c.id == artifact_id))
         return None if row is None else artifact_from(row)
 
+    async def held(self, account_id: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys under which an account's artifacts lie."""
+        if not keys:
+            return set()
+        rows = await self._tx.all(
+            sa.select(_artifacts.c.key).where(
+                _artifacts.c.account_id == account_id, _artifacts.c.key.in_(keys)
+            )
+        )
+        return {row.key for row in rows}
+
     async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[Artifact, ...]]:
         """The artifacts of each job, in order; jobs without any get an empty tuple."""
         found: dict[str, list[Artifact]] = {job_id: [] for job_id in job_ids}

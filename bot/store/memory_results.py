@@ -28,6 +28,11 @@ class MemoryArtifacts:
         """One by its id."""
         return self._version.tables.artifacts.get(artifact_id)
 
+    async def held(self, account_id: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys under which an account's artifacts lie."""
+        mine = self._version.tables.artifacts.values()
+        return {one.key for one in mine if one.account_id == account_id and one.key in keys}
+
     async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[Artifact, ...]]:
         """The artifacts of each job, in order; jobs without any get an empty tuple."""
         found: dict[str, list[Artifact]] = {job_id: [] for job_id in job_ids}

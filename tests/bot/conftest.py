@@ -24,6 +24,7 @@ from bot.services.history import HistoryService
 from bot.services.jobs import JobService
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
+from bot.services.pictures import PictureService
 from bot.services.quota import QuotaService
 from bot.services.status import StudioStatus
 from bot.store.memory import MemoryStore
@@ -90,6 +91,7 @@ class Studio:
             quota=quota,
             history=history,
             moderation=moderation,
+            pictures=PictureService(self.store.unit_of_work),
             models=offers,
             artifacts=self.artifacts,
             signer=Signer(KEY),

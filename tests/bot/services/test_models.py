@@ -20,15 +20,15 @@ def test_the_host_s_default_comes_first() -> None:
     )
     assert [offer.name for offer in offers.offers("image")] == ["turbo", "emoji", "lanczos"]
     assert [offer.default for offer in offers.offers("image")] == [True, False, False]
-    assert offers.default("image") == "turbo"
+    assert offers.choose(None, "image", "prompt").name == "turbo"
     assert offers.offers("audio") == []
 
 
 def test_without_a_choice_the_first_that_takes_a_prompt_is_the_default() -> None:
     offers = ModelOffers([_entry("lanczos", "lanczos"), _entry("b"), _entry("a")])
-    assert offers.default("image") == "b"
+    assert offers.choose(None, "image", "prompt").name == "b"
     with pytest.raises(BadOption):
-        ModelOffers([_entry("lanczos", "lanczos")]).default("image")
+        ModelOffers([_entry("lanczos", "lanczos")]).choose(None, "image", "prompt")
 
 
 def test_a_summary_speaks_every_language() -> None:

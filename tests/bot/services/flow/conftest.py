@@ -32,6 +32,7 @@ from bot.services.jobs import JobDraft, JobService
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
 from bot.services.outbox import Pace
+from bot.services.pictures import PictureService
 from bot.services.quota import QuotaService
 from bot.services.status import StudioStatus
 from bot.store.database import Store, open_store
@@ -195,6 +196,7 @@ class Studio:
             quota=self.quota,
             history=HistoryService(self.uow, artifacts),
             moderation=moderation,
+            pictures=PictureService(self.uow),
             models=offers,
             artifacts=artifacts,
             signer=Signer(b"k" * 32),
