@@ -46,6 +46,7 @@ def test_a_wrong_recipe_names_what_is_wrong(tmp_path: Path, text: str, words: st
         ("diffusion", {"attention_heads": 3}),
         ("language_model", {"heads": 3}),
         ("language_model", {"depth": 3}),
+        ("language_lstm", {"heads": 3}),
     ],
 )
 def test_settings_that_cannot_be_built_are_refused(

@@ -1,22 +1,16 @@
 """Next-token prediction with a small GPT-2 (Radford et al., 2019) and a tokenizer of its own.
 
 transformers' own classes, so that `AutoModelForCausalLM` and `AutoTokenizer` load the exported
-folder. One special token, `<|end|>`, starts a text, ends it and pads.
+folder.
 """
 
 from __future__ import annotations
 
-import math
-import random
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
-from tokenizers.models import BPE
-from tokenizers.trainers import BpeTrainer
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -24,18 +18,19 @@ from transformers import (
     GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
-    PreTrainedTokenizerFast,
 )
 
-from generators.weights import WeightsManifest, write_manifest
 from trainer.data import text
-from trainer.evaluation import ngram
 from trainer.export import save_half
+from trainer.language import (
+    SAMPLING,
+    TextObjective,
+    TextSettings,
+    mean_cross_entropy,
+    train_tokenizer,
+)
 from trainer.objective import Batch, Card, Setting
 
-END = "<|end|>"
-SAMPLING = {"temperature": 0.75, "top_k": 40, "top_p": 0.95, "repetition_penalty": 1.1}
-EVALUATION_TEXTS = 64  # at once
 CARD = Card(
     title="A small GPT-2",
     usage="""from transformers import pipeline
@@ -47,18 +42,12 @@ print(write("space pirate (", return_full_text=True)[0]["generated_text"])""",
 )
 
 
-class Settings(BaseModel):
+class Settings(TextSettings):
     """The `[settings]` of a recipe with `objective = "language_model"`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     layers: int = Field(default=6, ge=1, le=48)
     width: int = Field(default=256, ge=16)
     heads: int = Field(default=4, ge=1)
-    context: int = Field(default=96, ge=8, le=4096, description="tokens")
-    vocab_size: int = Field(default=6144, ge=300)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    baselines: bool = Field(default=False, description="also evaluate n-gram models, for scale")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -77,76 +66,56 @@ class NextToken(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Mean cross-entropy, in nats a token, of `targets` (R, T) given `inputs` (R, T)."""
         inputs = batch["inputs"]
-        logits = self.model(inputs, attention_mask=torch.ones_like(inputs)).logits  # (R, T, V)
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), batch["targets"].flatten(), ignore_index=text.IGNORED
+        features = self.model.base_model(
+            inputs, attention_mask=torch.ones_like(inputs), use_cache=False
+        ).last_hidden_state  # (R, T, D)
+        return mean_cross_entropy(
+            features.flatten(0, 1), self.model.get_output_embeddings(), batch["targets"].flatten()
         )
 
 
-class Objective:
+class Objective(TextObjective):
     """See `trainer.objective.Objective`."""
 
     card = CARD
+    init_from = frozenset({"gpt2"})
 
     def __init__(self, setting: Setting) -> None:
-        self.setting = setting
         self.settings = Settings.model_validate(setting.recipe.settings)
-        self.device = setting.device
-        lines = text.read_lines(setting.dataset, "train")
-        held_out = text.read_lines(setting.dataset, "held_out")
-        if setting.init is not None:
-            self.tokenizer = AutoTokenizer.from_pretrained(setting.init)
+        super().__init__(setting, self.settings)
+
+    def adaptable(self) -> dict[str, nn.Module]:
+        """What a LoRA may change; see `trainer.adapters`."""
+        return {"model": self.module.model}
+
+    def _tokenizer(self, lines: list[text.Line]) -> Any:
+        if self.setting.init is not None:
+            return AutoTokenizer.from_pretrained(self.setting.init)
+        return train_tokenizer(lines, self.settings.vocab_size, self.settings.context)
+
+    def _module(self) -> NextToken:
+        if self.setting.init is not None:
             model = AutoModelForCausalLM.from_pretrained(
-                setting.init, dtype=torch.float32, attn_implementation="eager"
+                self.setting.init, dtype=torch.float32, attn_implementation="eager"
             )
         else:
-            self.tokenizer = train_tokenizer(lines, self.settings)
             model = make_model(self.settings, len(self.tokenizer))
-        self.end = int(self.tokenizer.eos_token_id)
-        self.context = min(self.settings.context, int(model.config.n_positions))
-        self.train, self.held_out = self._tokens(lines), self._tokens(held_out)
-        self.dataset_size = len(self.train)
-        self.module = NextToken(model).to(self.device)
-
-    def _tokens(self, lines: list[text.Line]) -> text.Tokens:
-        flat = [alternative for line in lines for alternative in line.texts]
-        encoded = (
-            self.tokenizer.backend_tokenizer.encode_batch(flat, add_special_tokens=False)
-            if flat
-            else []
-        )
-        ids = iter([item.ids for item in encoded])
-        entries = [[next(ids) for _ in line.texts] for line in lines]
-        return text.Tokens(entries, [line.weight for line in lines])
+        self.context = min(self.context, int(model.config.n_positions))
+        return NextToken(model)
 
     def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
         """The matrices of the blocks; not the word table (also the head) and the positions."""
         return ".h." in name
 
-    def batch(self, indices: list[int], seed: int) -> Batch:
-        rng = random.Random(seed)
-        drawn = self.train.draw(indices, rng)
-        inputs, targets = text.pack(drawn, self.context, self.end, rng)
-        return {"inputs": inputs, "targets": targets}
-
-    @torch.no_grad()
-    def sample(self, folder: Path, name: str) -> Path:
-        """A text file with one continuation of each of the recipe's prompts."""
-        torch.manual_seed(0)
-        model, written = self.module.model, []
-        for prompt in self.setting.recipe.prompts or [""]:
-            asked = self.tokenizer(prompt, add_special_tokens=False).input_ids
-            ids = torch.tensor([[self.end, *asked]], device=self.device)
-            answer = model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                generation_config=self._generation(max_length=self.context),
-            )
-            written.append(self.tokenizer.decode(answer[0], skip_special_tokens=True))
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}.txt"
-        path.write_text("\n".join(written) + "\n", encoding="utf-8")
-        return path
+    def _continued(self, ids: list[int]) -> list[int]:
+        given = torch.tensor([ids], device=self.device)
+        answer = self.module.model.generate(
+            given,
+            attention_mask=torch.ones_like(given),
+            generation_config=self._generation(max_length=self.context),
+        )
+        written: list[int] = answer[0].tolist()
+        return written
 
     def _generation(self, **limits: int) -> GenerationConfig:
         return GenerationConfig(
@@ -158,47 +127,13 @@ class Objective:
             pad_token_id=self.end,
         )
 
-    @torch.no_grad()
-    def evaluate(self) -> dict[str, float]:
-        """`perplexity` of held-out texts (first alternative, end token included) and baselines."""
-        first = [alternatives[0][: self.context - 1] for alternatives in self.held_out.entries]
-        if not first:
-            return {}
-        ordered = sorted(first, key=len)
-        nats, count = 0.0, 0
-        for start in range(0, len(ordered), EVALUATION_TEXTS):
-            chunk = ordered[start : start + EVALUATION_TEXTS]
-            longest = len(chunk[-1]) + 1
-            rows = [text.pack([ids], longest, self.end, random.Random(0)) for ids in chunk]
-            inputs, targets = (torch.cat(part).to(self.device) for part in zip(*rows, strict=True))
-            tokens = int((targets != text.IGNORED).sum())
-            nats += float(self.module({"inputs": inputs, "targets": targets})) * tokens
-            count += tokens
-        figures = {"perplexity": math.exp(nats / count), "held_out_tokens": float(count)}
-        if self.settings.baselines:
-            train = [ids for alternatives in self.train.entries for ids in alternatives]
-            figures |= ngram.perplexities(train, first, self.end, len(self.tokenizer))
-        return figures
-
     def export(self, folder: Path, figures: dict[str, float]) -> None:
         """A transformers folder in float16: model, tokenizer, generation config, `atelier.json`."""
         model = self.module.model
         model.generation_config = self._generation()
         save_half(model, folder)
         self.tokenizer.save_pretrained(folder)
-        manifest = WeightsManifest(
-            generator="gpt2",
-            summary=self.setting.recipe.about
-            or {
-                "en": f"Writes in the manner of {self.setting.manifest.name}.",
-                "zh": f"以 {self.setting.manifest.name} 的方式写作。",
-            },
-            licence=self.setting.manifest.licence,
-            defaults={**SAMPLING, "max_new_tokens": 64, **self.setting.recipe.defaults},
-            limits=self.setting.recipe.limits,
-            figures={name: round(value, 3) for name, value in figures.items()},
-        )
-        write_manifest(folder, manifest)
+        self._write_manifest(folder, "gpt2", figures)
 
 
 def make_model(settings: Settings, vocab_size: int) -> GPT2LMHeadModel:
@@ -222,35 +157,3 @@ def make_model(settings: Settings, vocab_size: int) -> GPT2LMHeadModel:
         attn_implementation="eager",
     )
     return GPT2LMHeadModel(config)
-
-
-def train_tokenizer(lines: list[text.Line], settings: Settings) -> PreTrainedTokenizerFast:
-    """Byte-level BPE learned on at most two alternatives of each text; token 0 is the end."""
-    learner = Tokenizer(BPE())
-    learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    learner.decoder = decoders.ByteLevel()
-    learner.train_from_iterator(
-        (alternative for line in lines for alternative in line.texts[:2]),
-        BpeTrainer(
-            vocab_size=settings.vocab_size,
-            min_frequency=2,
-            special_tokens=[END],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    # Every text the model saw began with the end token: whoever tokenizes a prompt gets it too.
-    end = (END, learner.token_to_id(END))
-    learner.post_processor = processors.TemplateProcessing(
-        single=f"{END} $A", pair=f"{END} $A $B", special_tokens=[end]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=learner,
-        bos_token=END,
-        eos_token=END,
-        pad_token=END,
-        unk_token=END,
-        model_max_length=settings.context,
-        clean_up_tokenization_spaces=False,
-        padding_side="left",  # so that a batch of prompts goes on at its right end
-    )
