@@ -130,7 +130,8 @@ class Dispatcher:
 
     async def cancel(self, job_id: str) -> None:
         """Stop a job that was sent. Returns at once; the job ends with the engine's answer or,
-        should none come, without it. Lost if the gateway dies before either: the job then runs."""
+        should none come, without it. If the gateway dies before either, its successor finds the
+        wish in SQL and asks again."""
         self.reconciler.cancel(job_id)
 
     def ended_in_queue(self, job_id: str) -> None:

@@ -83,6 +83,7 @@ class JobService:
             async with self._uow(write=False) as uow:
                 job = await uow.jobs.get(job.id) or job
         if not job.state.ended:
+            await self._request_cancel(job.id)
             await self._stop(job.id)
         elif job.state is not JobState.CANCELLED:
             raise NotFound("That job has ended already.", "那个任务已经结束了。")
@@ -128,6 +129,16 @@ class JobService:
         if artifact is None or job is None or not may_see(origin, member, job):
             raise not_found()
         return artifact, await self._artifacts.get(artifact.key)
+
+    async def _request_cancel(self, job_id: str) -> None:
+        """Write it down, so that a gateway that starts anew asks again."""
+
+        async def once() -> None:
+            async with self._uow() as uow:
+                await uow.jobs.request_cancel(job_id, self._clock())
+                await uow.commit()
+
+        await repeated(once)
 
     async def _to_cancel(self, uow: UnitOfWork, origin: Origin, job_id: str | None) -> Job:
         if job_id is not None:

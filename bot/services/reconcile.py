@@ -102,6 +102,8 @@ class Reconciler:
             for job_id in [one for one in self._heard_at if one not in in_flight]:
                 del self._heard_at[job_id]
             for job in jobs:
+                if job.cancel_requested_at is not None:
+                    self.cancel(job.id)  # asked for before we started, or by another gateway
                 await self._heal(job, everything=everything)
         except BaseException:
             self._everything = self._everything or everything

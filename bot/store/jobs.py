@@ -12,7 +12,7 @@ from bot.core.domain import Artifact, Delivery, DeliveryState, Job, JobState
 from bot.store.job_queue import JOBS, SqlJobQueue
 from bot.store.rows import ERASED, artifact_from, delivery_row, job_from, job_row, job_values
 from bot.store.schema import table_of
-from bot.store.tables import DONE, IN_HISTORY, ArtifactRow, DeliveryRow
+from bot.store.tables import DONE, IN_HISTORY, LIVE, ArtifactRow, DeliveryRow
 
 _artifacts = table_of(ArtifactRow)
 _deliveries = table_of(DeliveryRow)
@@ -79,6 +79,14 @@ class SqlJobs(SqlJobQueue):
             **job_values({**(values or {}), "state": to}),
         )
         return changed == 1
+
+    async def request_cancel(self, job_id: str, at: datetime) -> None:
+        """When the cancel of a live job was asked for; the first time counts."""
+        await self._tx.change(
+            sa.update(JOBS)
+            .where(LIVE, JOBS.c.id == job_id, JOBS.c.cancel_requested_at.is_(None))
+            .values(cancel_requested_at=at)
+        )
 
     async def set_strikes(self, job_id: str, strikes: int) -> None:
         """How often the job has taken a worker down."""

@@ -107,6 +107,12 @@ class MemoryJobs:
         self._put(job, {**(values or {}), "state": to})
         return True
 
+    async def request_cancel(self, job_id: str, at: datetime) -> None:
+        """When the cancel of a live job was asked for; the first time counts."""
+        job = self._version.tables.jobs.get(job_id)
+        live = job is not None and not job.state.ended and job.cancel_requested_at is None
+        self._put(job if live else None, {"cancel_requested_at": at})
+
     async def set_strikes(self, job_id: str, strikes: int) -> None:
         """How often the job has taken a worker down."""
         self._put(self._version.tables.jobs.get(job_id), {"strikes": strikes})

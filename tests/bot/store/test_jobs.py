@@ -245,3 +245,53 @@ async def test_the_database_refuses_rows_that_make_no_sense(sql_url: str, field:
             await added(store.unit_of_work, job)
     finally:
         await store.close()
+
+
+async def test_a_cancel_is_written_down_once_and_for_live_jobs_only(store: Store) -> None:
+    member = await joined(store.unit_of_work)
+    live, over = a_job(member), ended(member)
+    await added(store.unit_of_work, live, over)
+    async with store.unit_of_work() as uow:
+        for minutes in (1, 2):
+            for job_id in (live.id, over.id, "absent"):
+                await uow.jobs.request_cancel(job_id, NOON + timedelta(minutes=minutes))
+        await uow.commit()
+    async with store.unit_of_work(write=False) as uow:
+        found = [await uow.jobs.get(job.id) for job in (live, over)]
+    assert [job and job.cancel_requested_at for job in found] == [NOON + timedelta(minutes=1), None]
+
+
+async def test_a_failure_is_kept_in_both_languages_and_erased_in_both(store: Store) -> None:
+    job = ended(
+        await joined(store.unit_of_work), state=JobState.FAILED, error="No.", error_zh="不。"
+    )
+    await added(store.unit_of_work, job)
+    async with store.unit_of_work(write=False) as uow:
+        assert await uow.jobs.get(job.id) == job
+    async with store.unit_of_work() as uow:
+        await uow.jobs.erase(job.id)
+        await uow.commit()
+    async with store.unit_of_work(write=False) as uow:
+        erased = await uow.jobs.by_origin_key(job.origin_key)
+    assert erased is not None
+    assert (erased.error, erased.error_zh) == (None, None)
+
+
+async def test_what_an_account_holds_is_told_by_its_artifacts(store: Store) -> None:
+    mine = a_job(await joined(store.unit_of_work))
+    theirs = a_job(await joined(store.unit_of_work, origin("ben")))
+    await added(store.unit_of_work, mine, theirs)
+    async with store.unit_of_work() as uow:
+        artifacts = [
+            an_artifact(mine, "k1", role="input", position=-1),
+            an_artifact(mine, "k2", role="rendition", position=1),
+            an_artifact(mine, "k3", role="plot", position=2),
+            an_artifact(theirs, "k4"),
+        ]
+        await uow.artifacts.add(artifacts)
+        await uow.commit()
+    async with store.unit_of_work(write=False) as uow:
+        held = await uow.artifacts.held(mine.account_id, ["k1", "k3", "k4", "k5"])
+        assert (await uow.artifacts.of_jobs([mine.id]))[mine.id] == tuple(artifacts[:3])
+        assert await uow.artifacts.held(mine.account_id, []) == set()
+    assert held == {"k1", "k3"}

@@ -289,6 +289,20 @@ async def test_cancel_of_a_running_job_is_the_workers_to_answer(studio: Any, fin
     assert (await studio.job(job_id)).state is JobState.CANCELLED
 
 
+async def test_a_cancel_outlives_the_gateway_that_was_asked(studio: Any) -> None:
+    job_id, _ = await send(studio, member="ann")
+    await studio.cancel("ann", job_id)
+    studio.restart()  # before the engine heard of it
+    await studio.dispatcher.reconciler.reconcile_once()
+    await studio.dispatcher.reconciler.cancel_once()
+    assert studio.engine.source().cancelled(job_id)
+
+    studio.clock.advance(10)  # its worker died with the gateway: nobody answers
+    await studio.dispatcher.reconciler.cancel_once()
+    assert (await studio.job(job_id)).state is JobState.CANCELLED
+    assert await studio.used(job_id) == 0
+
+
 async def test_cancel_that_comes_too_late_changes_nothing(studio: Any, finished: Any) -> None:
     job_id, lease = await send(studio, member="ann")
     await studio.cancel("ann", job_id)
