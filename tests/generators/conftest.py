@@ -171,6 +171,23 @@ def sd_folder(
 
 
 @pytest.fixture(scope="session")
+def super_resolution_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A net that has learned nothing, but whose tails do not give zero either."""
+    import torch
+
+    from generators.nn.super_resolution import Enlarger, Shape, save
+
+    folder = tmp_path_factory.mktemp("weights") / "super_resolution"
+    torch.manual_seed(0)
+    net = Enlarger(Shape(channels=4, blocks=1))
+    for tail in (net.twofold[0], net.fourfold[3]):
+        torch.nn.init.normal_(tail.weight, std=0.05)
+    save(net, folder)
+    write_manifest(folder, WeightsManifest(generator="super_resolution"))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def entry_for() -> Callable[..., ModelEntry]:
     """A model entry for a folder of weights, as the registry would make it."""
 

@@ -29,6 +29,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "diffusion": {"prompt": "a red heart"},
     "gpt2": {"prompt": "a red heart"},
     "lanczos": {"scale": 2},
+    "super_resolution": {"scale": 2},
 }
 
 
@@ -55,9 +56,8 @@ def model(
     if not spec.needs_weights:
         entry = ModelEntry(name=spec.name, generator=spec.name)
     else:
-        folder: Path = request.getfixturevalue(
-            {"diffusion": "sd_folder", "gpt2": "gpt2_folder"}[spec.name]
-        )
+        fixture = {"diffusion": "sd_folder"}.get(spec.name, f"{spec.name}_folder")
+        folder: Path = request.getfixturevalue(fixture)
         entry = entry_for(folder)
     return catalog.load(spec.name).load(entry, runtime)
 
