@@ -7,8 +7,6 @@ right is one sentence and exit code 2; a signal is answered by a checkpoint and 
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
 import os
 import signal
 import sys
@@ -18,19 +16,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from trainer import datasets, initial, launch
 from trainer.catalog import first_problem, load_recipe
-from trainer.contract import Recipe, TrainingError
-from trainer.data.manifests import check, read_manifest
-from trainer.progress import BarReporter, JsonReporter, Reporter
-
-BUILDERS = Path(__file__).parent / "data"
+from trainer.contract import AdapterSettings, Recipe, TrainingError
+from trainer.data.manifests import read_manifest
+from trainer.progress import BarReporter, JsonReporter, QuietReporter, Reporter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    options.given = given
     with ExitStack() as stack:
-        report: Reporter = JsonReporter() if options.json else stack.enter_context(BarReporter())
+        report = _reporter(options.json, stack)
         try:
             return int(options.run(options, report))
         except ValidationError as error:
@@ -39,12 +38,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report("error", message=str(error))
         except OSError as error:
             report("error", message=f"A file could not be read or written: {error}")
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            report("error", message=_out_of_memory(error))
+        except KeyboardInterrupt:  # before the run listens to signals: nothing was done yet
+            report("stopped", message="Stopped before the first step.")
+            return 128 + signal.SIGINT
         return 2
 
 
-def builder_names() -> list[str]:
-    """The datasets that can be built: `data/starter_<name>.py`."""
-    return sorted(path.stem.removeprefix("starter_") for path in BUILDERS.glob("starter_*.py"))
+def _reporter(as_json: bool, stack: ExitStack) -> Reporter:
+    """Of several processes on several devices one speaks; the others only when they fail."""
+    if not launch.is_main_process():
+        return QuietReporter()
+    return JsonReporter() if as_json else stack.enter_context(BarReporter())
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    kind = type(error).__name__  # torch.OutOfMemoryError, without importing torch to know it
+    return kind == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _out_of_memory(error: RuntimeError) -> str:
+    return (
+        "The device's memory is full: halve batch_size in the recipe and double "
+        f"gradient_accumulation_steps, which trains the same. ({str(error).splitlines()[0]})"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,42 +72,61 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="train|dataset")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON event a line on stdout")
+    _add_train(commands.add_parser("train", parents=[common], help="run a recipe on a dataset"))
+    dataset = commands.add_parser("dataset", help="build, import or check a dataset")
+    datasets.add_commands(dataset, common)
+    return parser
 
-    train = commands.add_parser("train", parents=[common], help="run a recipe on a dataset")
+
+def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("recipe", help="a recipe's name, or the path of a .toml file")
     train.add_argument("--data", type=Path, required=True, help="the dataset's folder")
     train.add_argument("--out", type=Path, required=True, help="the run's folder")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    train.add_argument("--init", type=Path, help="weights to start from")
+    train.add_argument("--init", help="weights to start from: a folder, a model's name, a hub id")
+    train.add_argument("--models-file", type=Path, help="the host's models.toml, for --init NAME")
     train.add_argument("--max-steps", type=int, help="instead of the recipe's total_steps")
+    train.add_argument("--devices", type=int, default=1, help="processes, one for each device")
     train.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
+    train.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        help="TensorBoard files; default: where it is installed",
+    )
+    train.add_argument("--lora", action="store_true", help="train a LoRA instead of all weights")
+    train.add_argument("--lora-rank", type=int, help="its rank; implies --lora")
+    train.add_argument("--lora-alpha", type=float, help="its scale times its rank; implies --lora")
     train.set_defaults(run=_train)
 
-    dataset = commands.add_parser("dataset", help="build or check a dataset")
-    actions = dataset.add_subparsers(required=True, metavar="build|check")
-    build = actions.add_parser("build", parents=[common], help="make a starter dataset")
-    build.add_argument("name", choices=builder_names())
-    build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--font", type=Path, help="emoji: the font, instead of fontconfig's answer")
-    build.set_defaults(run=_build)
-    check = actions.add_parser("check", parents=[common], help="look at every example")
-    check.add_argument("folder", type=Path)
-    check.set_defaults(run=_check)
-    return parser
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe with what the command line changes in it."""
+    recipe = load_recipe(options.recipe)
+    changes: dict[str, object] = {}
+    if options.max_steps is not None:
+        changes["total_steps"] = options.max_steps
+    chosen = {"rank": options.lora_rank, "alpha": options.lora_alpha}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if options.lora or chosen:
+        before = recipe.adapter or AdapterSettings()
+        changes["adapter"] = {**before.model_dump(), **chosen}
+    return Recipe.model_validate({**recipe.model_dump(), **changes}) if changes else recipe
 
 
 def _train(options: argparse.Namespace, report: Reporter) -> int:
-    recipe = load_recipe(options.recipe)
-    if options.max_steps is not None:
-        changed = {**recipe.model_dump(), "total_steps": options.max_steps}
-        recipe = Recipe.model_validate(changed)
+    recipe = _recipe(options)
     read_manifest(options.data)  # a wrong path is said before torch takes its seconds to load
+    init_name = options.init or recipe.init
+    init = initial.find(init_name, options.models_file) if init_name else None
+    if options.devices > 1 and "RANK" not in os.environ:
+        return launch.run_on_devices(options.devices, options.given)
     # Idle OpenMP threads that spin would take the other core's time from their neighbours.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     import torch
 
-    from trainer.loop import Order, Run, StopRequest
+    from trainer.journal import tensorboard_is_installed
+    from trainer.loop import Run
+    from trainer.orders import Order, StopRequest
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -99,39 +138,18 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
         dataset=options.data,
         out=options.out,
         resume=options.resume,
-        init=options.init,
-        tensorboard=options.tensorboard,
+        init=init,
+        init_name=Path(init_name).name if Path(init_name).is_dir() else init_name,
+        tensorboard=tensorboard_is_installed()
+        if options.tensorboard is None
+        else options.tensorboard,
     )
     run = Run(order, report, stop)
     if run.train() is not None:
         return 0
-    if run.accelerator.is_main_process:
-        report("stopped", message=f"Stopped after step {run.step}: --resume goes on from there.")
+    message = f"Stopped after step {run.step:,}: the same command with --resume goes on from there."
+    report("stopped", message=message)
     return 128 + (stop.signal_number or signal.SIGTERM)  # another process may have been asked
-
-
-def _build(options: argparse.Namespace, report: Reporter) -> int:
-    build = importlib.import_module(f"trainer.data.starter_{options.name}").build
-    given = {"font": options.font} if options.font else {}
-    if not given.keys() <= inspect.signature(build).parameters.keys():
-        raise TrainingError(f"The dataset {options.name} is not made from a font.")
-    manifest = build(
-        options.out, lambda done, total: report("progress", done=done, total=total), **given
-    )
-    report("done", dataset=str(options.out), examples=len(manifest.examples))
-    return 0
-
-
-def _check(options: argparse.Namespace, report: Reporter) -> int:
-    problems = check(options.folder)
-    for problem in problems:
-        report("problem", message=f"{problem.file}: {problem.message}")
-    total = len(read_manifest(options.folder).examples)
-    if problems:
-        report("error", message=f"{len(problems)} problems in {total} examples: see above.")
-        return 2
-    report("done", dataset=str(options.folder), examples=total)
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,35 +12,58 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainer.contract import TrainingError
+from trainer.contract import Recipe, TrainingError
 from trainer.optimizers import Average
 
 KEPT = 2  # the newest and the one before it
 STATE = "state.json"
+FREE_TO_CHANGE = {
+    "total_steps",
+    "checkpoint_every_s",
+    "sample_every_s",
+    "evaluate_every_s",
+    "summary",
+    "init",  # what a run began with is kept in its checkpoints
+    "prompts",
+    "about",
+    "limits",
+    "defaults",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands: steps done and seconds of training spent, over all of its sittings."""
+    """Where a run stands, over all of its sittings."""
 
-    optimizer_step: int
-    train_s: float
+    optimizer_step: int  # steps done
+    train_s: float  # seconds of training spent
+    init: str = ""  # the folder of the weights it started from
+    loss_scale: dict[str, Any] = field(default_factory=dict)  # state of fp16's scaler
 
 
-def unique_state(module: nn.Module) -> dict[str, Tensor]:
-    """The module's state by name, with weights that share memory (tied embeddings) listed once."""
+def unique_state(module: nn.Module, *, adapter_only: bool = False) -> dict[str, Tensor]:
+    """The module's state by name, with weights that share memory (tied embeddings) listed once.
+
+    `adapter_only`: just what is trained. The base below a LoRA never changes, and would make each
+    checkpoint a hundred times larger.
+    """
     seen: set[tuple[int, torch.Size]] = set()
     state: dict[str, Tensor] = {}
+    trained = {name for name, value in module.named_parameters() if value.requires_grad}
     for name, tensor in module.state_dict().items():
+        if adapter_only and name not in trained:
+            continue
         key = (tensor.data_ptr(), tensor.shape)
         if tensor.numel() and key in seen:
             continue
@@ -66,7 +89,8 @@ def save(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        save_file(unique_state(module), temporary / "module.safetensors")
+        state = unique_state(module, adapter_only=bool(recipe.get("adapter")))
+        save_file(state, temporary / "module.safetensors")
         if average is not None:
             packed = {name: value.contiguous() for name, value in average.shadow.items()}
             save_file(packed, temporary / "average.safetensors")
@@ -74,13 +98,8 @@ def save(
             _save_optimizer(optimizer, temporary / f"optimizer-{number}.safetensors")
             for number, optimizer in enumerate(optimizers)
         ]
-        state = {
-            "optimizer_step": progress.optimizer_step,
-            "train_s": progress.train_s,
-            "optimizer_scalars": scalars,
-            "recipe": recipe,
-        }
-        (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        facts = {**asdict(progress), "optimizer_scalars": scalars, "recipe": recipe}
+        (temporary / STATE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         for path in temporary.iterdir():
             _flush(path)
         if target.exists():
@@ -105,7 +124,34 @@ def latest(folder: Path) -> Path | None:
 
 def read_recipe(checkpoint: Path) -> dict[str, Any]:
     """The recipe that the checkpoint's run was started with."""
-    return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["recipe"])
+    return dict(_read_state(checkpoint)["recipe"])
+
+
+def read_init(checkpoint: Path) -> Path | None:
+    """The weights that the checkpoint's run started from."""
+    init = _read_state(checkpoint).get("init")
+    return Path(init) if init else None
+
+
+def refuse_other_recipe(checkpoint: Path, recipe: Recipe) -> None:
+    """A resumed run keeps its recipe, but for its length, its reports and its words.
+
+    Raises TrainingError naming what differs. A field that did not exist when the checkpoint was
+    written counts as its default.
+    """
+    now, before = recipe.model_dump(mode="json"), read_recipe(checkpoint)
+    with suppress(ValidationError):  # a field that is gone: compare what was written
+        before = Recipe.model_validate(before).model_dump(mode="json")
+    changed = [name for name in now if name not in FREE_TO_CHANGE and now[name] != before.get(name)]
+    if changed:
+        raise TrainingError(
+            f"The run was started with another recipe: {', '.join(changed)} differ. "
+            "Start a new run with --init to build on its weights."
+        )
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
 
 
 def restore(
@@ -116,8 +162,9 @@ def restore(
 ) -> Progress:
     """Load everything back in place. Raises TrainingError where it does not fit the recipe."""
     try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-        _load_into(module, load_file(checkpoint / "module.safetensors"))
+        state = _read_state(checkpoint)
+        adapter_only = bool(state["recipe"].get("adapter"))
+        _load_into(module, load_file(checkpoint / "module.safetensors"), adapter_only)
         if average is not None:
             stored = load_file(checkpoint / "average.safetensors")
             for name, value in average.shadow.items():
@@ -128,11 +175,16 @@ def restore(
             _load_optimizer(optimizer, checkpoint / f"optimizer-{number}.safetensors", scalars)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise TrainingError(f"{checkpoint} does not fit this recipe: {error}") from error
-    return Progress(state["optimizer_step"], state["train_s"])
+    return Progress(
+        state["optimizer_step"],
+        state["train_s"],
+        state.get("init", ""),
+        state.get("loss_scale", {}),
+    )
 
 
-def _load_into(module: nn.Module, stored: dict[str, Tensor]) -> None:
-    own = unique_state(module)
+def _load_into(module: nn.Module, stored: dict[str, Tensor], adapter_only: bool) -> None:
+    own = unique_state(module, adapter_only=adapter_only)
     if own.keys() != stored.keys():
         odd = sorted(own.keys() ^ stored.keys())
         raise ValueError(f"weights differ at {odd[0]} and {len(odd) - 1} more")

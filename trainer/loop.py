@@ -1,65 +1,41 @@
 """The one training loop, for every objective: precision, devices, optimizers, averages, saving.
 
-Built on accelerate, so that the same code runs on a CPU, a GPU, or several by
-`accelerate launch -m trainer train ...`. Started by `trainer.__main__` only.
+Built on accelerate, so that the same code runs on a CPU, a GPU, or several by `--devices N` (or
+`accelerate launch -m trainer train ...`). Started by `trainer.__main__` only. It touches the host
+as seldom as it can: the next batch is made by a thread, and a GPU's losses are read together.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import signal
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import Tensor
 
-from trainer import checkpoints
+from trainer import checkpoints, initial
+from trainer.adapters import Adapter
 from trainer.catalog import load_objective
 from trainer.contract import DatasetManifest, Recipe, TrainingError, TrainingReport
 from trainer.data.manifests import read_manifest
 from trainer.data.order import examples_of_step, step_seed
 from trainer.export import write_weights
+from trainer.feeding import Feeder, Made
+from trainer.journal import Journal, Reading
 from trainer.objective import Objective, Setting
-from trainer.optimizers import Average, build_optimizers, lr_at
-from trainer.plots import Metrics
+from trainer.optimizers import Average, InferenceWeights, apply_gradients, build_optimizers, lr_at
+from trainer.orders import Chore, Order, StopRequest
 from trainer.progress import Reporter
+from trainer.versions import library_versions, quieten_libraries
 
-METRICS_EVERY = 10  # optimizer steps between two rows of metrics.csv
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to train, on what, and where to put it."""
-
-    recipe: Recipe
-    recipe_name: str
-    dataset: Path
-    out: Path
-    resume: bool = False
-    init: Path | None = None
-    tensorboard: bool = False
-
-
-@dataclass(slots=True)
-class StopRequest:
-    """Set by SIGTERM or SIGINT; the loop looks at it between two steps."""
-
-    signal_number: int = 0
-
-    def listen(self) -> None:
-        """Take the two signals from here on."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal_number = number
+READ_EVERY = 10  # optimizer steps between two looks at a GPU's losses: each one waits for it
+EVALUATION_SHARE = 0.1  # of the time, at most, goes into looks at held-out examples
+MOST_OVERFLOWS = 50  # fp16 steps without a finite gradient, one after the other
 
 
 @dataclass
@@ -72,30 +48,35 @@ class Run:
 
     def __post_init__(self) -> None:
         recipe = self.order.recipe
+        refuse_precision(recipe)
         self.accelerator = Accelerator(
-            mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+            mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
             gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-            log_with="tensorboard" if self.order.tensorboard else None,
-            project_dir=str(self.order.out) if self.order.tensorboard else None,
         )
         self.checkpoints = self.order.out / "checkpoints"
         start = self._starting_checkpoint()
+        self.init = self._initial_weights(start)
         set_seed(recipe.seed)
         self.objective = self._objective()
+        self.adapter = self._adapter()
         self.plain = self.objective.module  # without the wrapper of data parallelism
-        optimizers = build_optimizers(self.plain, recipe.optimizer, self.objective.is_hidden)
-        self.module, *self.optimizers = self.accelerator.prepare(self.plain, *optimizers)
-        self.plain_optimizers = optimizers
+        hidden = self.objective.is_hidden if self.adapter is None else no_hidden_matrices
+        self.optimizers = build_optimizers(self.plain, recipe.optimizer, hidden)
+        self.trained = [value for value in self.plain.parameters() if value.requires_grad]
+        self.module = self.accelerator.prepare(self.plain)
         self.average = Average(self.plain, recipe.ema_decay) if recipe.ema_decay else None
-        self.step, self.train_s = 0, 0.0
+        self.step, self.train_s, self.overflows = 0, 0.0, 0
         if start is not None:
-            progress = checkpoints.restore(start, self.plain, self.average, optimizers)
-            self.step, self.train_s = progress.optimizer_step, progress.train_s
-        self.metrics = Metrics(self.order.out / "metrics.csv")
-        if self.accelerator.is_main_process:
-            self.metrics.begin(resumed_at=self.step)
-        if self.order.tensorboard:
-            self.accelerator.init_trackers("tensorboard")
+            self._restore(start)
+        self.figures: dict[str, float] = {}
+        self.unread: list[tuple[Tensor, Tensor]] = []  # (loss, gradient norm) of the last steps
+        self.journal = Journal(
+            self.order.out,
+            self.order.recipe_name,
+            recipe.total_steps,
+            self.report,
+            boards=self.order.tensorboard,
+        )
 
     def _starting_checkpoint(self) -> Path | None:
         """Where to go on, or None for a new run; makes the run's folder and its recipe file."""
@@ -107,169 +88,257 @@ class Run:
                 "or choose another folder."
             )
         if found is not None:
-            _refuse_other_recipe(checkpoints.read_recipe(found), self.order.recipe)
+            checkpoints.refuse_other_recipe(found, self.order.recipe)
         if self.accelerator.is_main_process:
             text = json.dumps(self.order.recipe.model_dump(), indent=1, ensure_ascii=False)
             (self.order.out / "recipe.json").write_text(text + "\n", encoding="utf-8")
         return found
 
+    def _initial_weights(self, start: Path | None) -> Path | None:
+        """What the run started from, also where a resumed one no longer says it."""
+        before = checkpoints.read_init(start) if start else None
+        if before is None or before.is_dir():
+            return before or self.order.init
+        if self.order.init is None:
+            raise TrainingError(f"The run began with {before}, which is gone: add --init.")
+        return self.order.init
+
     def _objective(self) -> Objective:
-        manifest = read_manifest(self.order.dataset)
         setting = Setting(
             recipe=self.order.recipe,
             dataset=self.order.dataset,
-            manifest=manifest,
+            manifest=read_manifest(self.order.dataset),
             device=self.accelerator.device,
-            init=self.order.init,
+            init=self.init,
         )
         make = load_objective(self.order.recipe.objective)
         quieten_libraries()
-        with self.accelerator.main_process_first():
+        with self.accelerator.main_process_first(), initial.explained(self.init, make):
             objective: Objective = make(setting)
         return objective
 
+    def _adapter(self) -> Adapter | None:
+        wanted = self.order.recipe.adapter
+        if wanted is None:
+            return None
+        if self.init is None:
+            raise TrainingError("A LoRA is trained over weights that exist: name them with --init.")
+        torch.manual_seed(step_seed(self.order.recipe.seed, "adapter"))
+        name = self.order.init_name or self.init.name
+        return Adapter(self.objective, wanted, self.init, name)
+
+    def _restore(self, start: Path) -> None:
+        progress = checkpoints.restore(start, self.plain, self.average, self.optimizers)
+        self.step, self.train_s = progress.optimizer_step, progress.train_s
+        if self.accelerator.scaler is not None and progress.loss_scale:
+            self.accelerator.scaler.load_state_dict(progress.loss_scale)
+
+    # --- The loop -----------------------------------------------------------------------------
+
     def train(self) -> Path | None:
         """Run to the end and return the weights' folder, or None where a signal asked to leave."""
+        main = self.accelerator.is_main_process
+        if main:
+            self.journal.begin(resumed_at=self.step)
+        try:
+            weights = self._train()
+        except BaseException as error:
+            if main:
+                self.journal.end("failed", str(error) or type(error).__name__)
+            raise
+        if main:
+            self.journal.end("finished" if weights else "stopped")
+        self.accelerator.end_training()
+        return weights
+
+    def _train(self) -> Path | None:
         recipe = self.order.recipe
-        last_save = last_sample = time.monotonic()
+        chores = [
+            Chore(recipe.checkpoint_every_s, self._save),
+            Chore(recipe.evaluate_every_s, self._evaluate, EVALUATION_SHARE),
+            Chore(recipe.sample_every_s, self._sample),
+        ]
+        micro_steps = recipe.gradient_accumulation_steps
+        first, end = self.step * micro_steps, recipe.total_steps * micro_steps
+        self.feeder = Feeder(self._make_batch, first, end)
         self.module.train()
-        while self.step < recipe.total_steps and not self._stopping():
-            begun = time.monotonic()
-            loss, norm = self._optimizer_step()
-            self.step += 1
-            now = time.monotonic()
-            self.train_s += now - begun
-            self._tell(loss, norm, now - begun)
-            if now - last_save > recipe.checkpoint_every_s:
-                self._save()
-                last_save = time.monotonic()
-            if now - last_sample > recipe.sample_every_s:
-                self._sample()
-                last_sample = time.monotonic()
+        self.clock = time.monotonic()
+        asked = False
+        try:
+            while self.step < recipe.total_steps and not (asked or self._asked_alone()):
+                self.unread.append(self._optimizer_step())
+                self.step += 1
+                if not self._is_time_to_read():
+                    continue
+                asked, due = self._read(chores)
+                for chore in due:
+                    self.feeder.settle()
+                    chore.run()
+                self.clock = time.monotonic() if due else self.clock
+            if self.unread:  # what is saved next must be sound
+                self._read(chores)
+        finally:
+            self.feeder.close()
         self._save()
         return self._finish() if self.step >= recipe.total_steps else None
 
-    def _stopping(self) -> bool:
-        """Whether any of the processes was asked to leave: they must all leave at the same step."""
-        asked = torch.tensor(float(self.stop.signal_number), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, "sum") > 0)
+    def _make_batch(self, number: int) -> Made:
+        """The examples and the seed of micro-step `number` on this device.
 
-    def _optimizer_step(self) -> tuple[float, float]:
-        """One step of all optimizers over all micro-steps; returns (mean loss, gradient norm)."""
-        recipe, world = self.order.recipe, self.accelerator.num_processes
+        Each device draws its own stretch of the epoch and its own noise.
+        """
+        recipe = self.order.recipe
+        mine = number * self.accelerator.num_processes + self.accelerator.process_index
+        seed = step_seed(recipe.seed, "step", mine)
+        size = self.objective.dataset_size
+        indices = examples_of_step(mine, recipe.batch_size, size, recipe.seed)
+        batch = self.objective.batch(indices, seed)
+        if self.accelerator.device.type == "cuda":
+            batch = {name: value.pin_memory() for name, value in batch.items()}
+        return seed, batch
+
+    def _optimizer_step(self) -> tuple[Tensor, Tensor]:
+        """One step of all optimizers over all micro-steps: (mean loss, gradient norm), unread."""
+        recipe, device = self.order.recipe, self.accelerator.device
         lr = lr_at(self.step, recipe.total_steps, recipe.optimizer)
-        for optimizer in self.plain_optimizers:
+        for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
-        total = torch.zeros((), device=self.accelerator.device)
-        norm = total
-        for micro in range(recipe.gradient_accumulation_steps):
-            # Each device draws its own stretch of the epoch and its own noise.
-            number = (self.step * recipe.gradient_accumulation_steps + micro) * world
-            number += self.accelerator.process_index
-            seed = step_seed(recipe.seed, "step", number)
-            indices = examples_of_step(
-                number, recipe.batch_size, self.objective.dataset_size, recipe.seed
-            )
-            batch = self.objective.batch(indices, seed)
+        total = torch.zeros((), device=device)
+        for _ in range(recipe.gradient_accumulation_steps):
+            seed, batch = self.feeder.take()
             torch.manual_seed(seed)
+            moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
             with self.accelerator.accumulate(self.module):
-                loss = self.module({k: v.to(self.accelerator.device) for k, v in batch.items()})
+                loss = self.module(moved)
                 self.accelerator.backward(loss)
-                total = total + loss.detach()
-                if self.accelerator.sync_gradients:
-                    parameters = self.module.parameters()
-                    norm = self.accelerator.clip_grad_norm_(parameters, recipe.optimizer.clip_norm)
-                for optimizer in self.optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-        mean = float(self.accelerator.reduce(total, "mean")) / recipe.gradient_accumulation_steps
-        if not (math.isfinite(mean) and math.isfinite(float(norm))):
-            raise TrainingError(self._diverged(mean))
+            total = total + loss.detach()
+        clip_norm, scaler = recipe.optimizer.clip_norm, self.accelerator.scaler
+        norm = apply_gradients(self.optimizers, self.trained, clip_norm, scaler)
         if self.average is not None:
             self.average.update(self.step)
-        return mean, float(norm)
+        return total / recipe.gradient_accumulation_steps, norm
 
-    def _diverged(self, loss: float) -> str:
+    def _asked_alone(self) -> bool:
+        """Whether to leave at once; several processes must first tell each other."""
+        return self.accelerator.num_processes == 1 and bool(self.stop.signal_number)
+
+    def _is_time_to_read(self) -> bool:
+        every = 1 if self.accelerator.device.type == "cpu" else READ_EVERY
+        return self.step % every == 0 or self.step in (1, self.order.recipe.total_steps)
+
+    def _read(self, chores: list[Chore]) -> tuple[bool, list[Chore]]:
+        """Take in the steps since the last look: (somebody asked to leave, chores that are due).
+
+        One exchange between all processes: their losses are averaged, they leave at the same step,
+        and the main one's clock says what is due. Raises TrainingError where training diverged, so
+        that no such weights are ever saved.
+        """
+        now, world = time.monotonic(), self.accelerator.num_processes
+        main = self.accelerator.is_main_process
+        flags = [self.stop.signal_number > 0, *(main and now >= chore.due_at for chore in chores)]
+        losses = torch.stack([loss.float() for loss, _ in self.unread])
+        answers = torch.tensor(flags, dtype=losses.dtype, device=losses.device)
+        shared = self.accelerator.reduce(torch.cat([losses, answers]), "sum").tolist()
+        norms = torch.stack([norm.float() for _, norm in self.unread]).tolist()
+        count, self.unread = len(norms), []
+        now = time.monotonic()  # the device has answered
+        seconds = (now - self.clock) / count
+        self.train_s, self.clock = self.train_s + now - self.clock, now
+        for number, norm in enumerate(norms):
+            step = self.step - count + number + 1
+            self._take_in(step, shared[number] / world, norm, seconds)
+        asked, *due = (answer > 0 for answer in shared[count:])
+        return asked, [chore for chore, now_due in zip(chores, due, strict=True) if now_due]
+
+    def _take_in(self, step: int, loss: float, norm: float, seconds: float) -> None:
+        recipe = self.order.recipe
+        scaled = self.accelerator.scaler is not None
+        self.overflows = self.overflows + 1 if scaled and not math.isfinite(norm) else 0
+        lost = not math.isfinite(norm) and (not scaled or self.overflows > MOST_OVERFLOWS)
+        if lost or not math.isfinite(loss):
+            raise TrainingError(self._diverged(step, loss))
+        if not self.accelerator.is_main_process:
+            return
+        examples = recipe.batch_size * recipe.gradient_accumulation_steps
+        rate = examples * self.accelerator.num_processes / max(seconds, 1e-9)
+        lr = lr_at(step - 1, recipe.total_steps, recipe.optimizer)
+        eta_s = (recipe.total_steps - step) * self.train_s / step
+        self.journal.step(Reading(step, loss, lr, norm, rate, eta_s))
+
+    def _diverged(self, step: int, loss: float) -> str:
         last = checkpoints.latest(self.checkpoints)
         kept = f"The last good checkpoint is {last}." if last else "No checkpoint was written yet."
+        what = f"The loss became {loss}" if not math.isfinite(loss) else "The gradient overflowed"
         return (
-            f"The loss became {loss} at step {self.step + 1}: lower the learning rate "
+            f"{what} at step {step}: lower the learning rate "
             f"(now {self.order.recipe.optimizer.lr:g}) or use precision fp32. {kept}"
         )
 
-    def _tell(self, loss: float, norm: float, seconds: float) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        recipe = self.order.recipe
-        per_step = recipe.batch_size * recipe.gradient_accumulation_steps
-        rate = per_step * self.accelerator.num_processes / max(seconds, 1e-9)
-        lr = lr_at(self.step - 1, recipe.total_steps, recipe.optimizer)
-        left = (recipe.total_steps - self.step) * self.train_s / self.step
-        self.report(
-            "progress",
-            optimizer_step=self.step,
-            total_steps=recipe.total_steps,
-            loss=round(loss, 5),
-            lr=lr,
-            examples_per_s=round(rate, 2),
-            eta_s=round(left),
-        )
-        if self.step % METRICS_EVERY == 0 or self.step in (1, recipe.total_steps):
-            row = {"loss": loss, "lr": lr, "gradient_norm": norm, "examples_per_s": rate}
-            self.metrics.add(optimizer_step=self.step, **row)
-            if self.order.tensorboard:
-                self.accelerator.log(row, step=self.step)
+    # --- Chores: the main process works, the others wait ----------------------------------------
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            progress = checkpoints.Progress(
+                self.step,
+                self.train_s,
+                str(self.init.resolve()) if self.init else "",
+                scaler.state_dict() if scaler is not None else {},
+            )
             path = checkpoints.save(
                 self.checkpoints,
-                checkpoints.Progress(self.step, self.train_s),
+                progress,
                 self.plain,
                 self.average,
-                self.plain_optimizers,
+                self.optimizers,
                 self.order.recipe.model_dump(mode="json"),
             )
-            self.report("checkpoint", path=str(path))
+            self.journal.checkpoint(path)
         self.accelerator.wait_for_everyone()
 
     def _sample(self) -> None:
         if self.accelerator.is_main_process:
-            with self._inference_weights():
+            with InferenceWeights(self.plain, self.average):
                 folder = self.order.out / "samples"
                 path = self.objective.sample(folder, f"step-{self.step:08d}")
-            self.metrics.plot(self.order.out / "loss.png")
-            self.report("sample", path=str(path))
+            self.journal.sample(path)
         self.accelerator.wait_for_everyone()
 
-    def _inference_weights(self) -> InferenceWeights:
-        return InferenceWeights(self.plain, self.average)
+    def _evaluate(self) -> None:
+        if self.accelerator.is_main_process:
+            with InferenceWeights(self.plain, self.average):
+                figures = self.objective.evaluate()
+            self.journal.evaluation(figures)
+            self.figures = figures
+        self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Path:
-        """Last samples, held-out figures, exported weights and the report."""
-        self._sample()
+        """Held-out figures, last samples, exported weights and the report."""
         recipe, manifest = self.order.recipe, read_manifest(self.order.dataset)
         weights = self.order.out / "weights"
+        self._evaluate()
+        self._sample()
         if self.accelerator.is_main_process:
-            with self._inference_weights():
-                figures = self.objective.evaluate()
+            with InferenceWeights(self.plain, self.average):
                 write_weights(
-                    self.objective, weights, recipe, self.order.recipe_name, manifest, figures
+                    self.adapter or self.objective,
+                    weights,
+                    recipe,
+                    self.order.recipe_name,
+                    manifest,
+                    self.figures,
                 )
-            report = self._training_report(manifest, figures)
-            text = report.model_dump_json(indent=2)
+            text = self._training_report(manifest).model_dump_json(indent=2)
             (self.order.out / "report.json").write_text(text + "\n", encoding="utf-8")
-            self.report("done", weights=str(weights), figures=figures)
+            self.report("done", weights=str(weights), figures=self.figures)
         self.accelerator.wait_for_everyone()
-        self.accelerator.end_training()
         return weights
 
-    def _training_report(
-        self, manifest: DatasetManifest, figures: dict[str, float]
-    ) -> TrainingReport:
+    def _training_report(self, manifest: DatasetManifest) -> TrainingReport:
         recipe = self.order.recipe
         seen = self.step * recipe.batch_size * recipe.gradient_accumulation_steps
+        counted = self.plain.parameters() if self.adapter is None else self.trained
         return TrainingReport(
             recipe=self.order.recipe_name,
             dataset=manifest.name,
@@ -277,69 +346,20 @@ class Run:
             optimizer_steps=self.step,
             examples_seen=seen * self.accelerator.num_processes,
             train_s=round(self.train_s, 1),
-            parameters=sum(parameter.numel() for parameter in self.plain.parameters()),
-            figures=figures,
+            parameters=sum(parameter.numel() for parameter in counted),
+            figures=self.figures,
             versions=library_versions(),
         )
 
 
-class InferenceWeights:
-    """`with InferenceWeights(...)`: evaluation mode and averaged weights, then back to training."""
-
-    def __init__(self, module: torch.nn.Module, average: Average | None) -> None:
-        self._module = module
-        self._applied = average.applied() if average is not None else None
-        self._state: torch.Tensor | None = None
-
-    def __enter__(self) -> None:
-        self._state = torch.get_rng_state()
-        self._module.eval()
-        if self._applied is not None:
-            self._applied.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if self._applied is not None:
-            self._applied.__exit__(None, None, None)
-        self._module.train()
-        assert self._state is not None  # noqa: S101 - entered before left
-        torch.set_rng_state(self._state)
+def no_hidden_matrices(name: str, parameter: torch.nn.Parameter) -> bool:
+    """Of a LoRA, none: Muon's step has full rank, and a thin matrix that starts at zero has not."""
+    return False
 
 
-def quieten_libraries() -> None:
-    """No bars and hints of the model libraries between our own lines, where they are loaded."""
-    for name in ("diffusers", "transformers"):
-        if name in sys.modules:
-            logging = importlib.import_module(f"{name}.utils.logging")
-            logging.set_verbosity_error()
-            logging.disable_progress_bar()
-
-
-def library_versions() -> dict[str, str]:
-    """The versions that decide what comes out of a training run."""
-    from importlib.metadata import version
-
-    names = ("torch", "accelerate", "diffusers", "transformers", "tokenizers")
-    return {name: version(name) for name in names}
-
-
-FREE_TO_CHANGE = {
-    "total_steps",
-    "checkpoint_every_s",
-    "sample_every_s",
-    "summary",
-    "prompts",
-    "about",
-    "limits",
-    "defaults",
-}
-
-
-def _refuse_other_recipe(stored: dict[str, object], recipe: Recipe) -> None:
-    """A resumed run keeps its recipe, but for its length and how often it reports."""
-    now = recipe.model_dump(mode="json")
-    changed = [name for name in now if name not in FREE_TO_CHANGE and now[name] != stored.get(name)]
-    if changed:
+def refuse_precision(recipe: Recipe) -> None:
+    """fp16 needs a GPU: its range asks for a scaled loss, and CPUs do not compute in it."""
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise TrainingError(
-            f"The run was started with another recipe: {', '.join(changed)} differ. "
-            "Start a new run with --init to build on its weights."
+            "precision fp16 needs a CUDA GPU, and there is none: use bf16 or fp32 in the recipe."
         )

@@ -1,8 +1,14 @@
 """What the one loop asks of an objective: the port between `trainer.loop` and `objectives/*.py`.
 
 An implementer must not step an optimizer, move a device, write into the run's folder or keep
-randomness of its own: every draw comes from torch's global generator (seeded anew by the loop
-before each micro-step) or from `step_seed`, else a resumed run would differ.
+randomness of its own: every draw of the loss comes from torch's global generator (seeded anew by
+the loop before each micro-step), every draw of `batch` from its `seed`, else a resumed run would
+differ. `batch` runs in a thread beside the training step: it must change nothing of the objective
+and must leave torch's global generator alone.
+
+Two more, where they make sense: a class attribute `init_from` (names of the generators whose
+weights it can continue) and a method `adaptable()` (the nets a LoRA may change, see
+`trainer.adapters`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,33 @@ def build_optimizers(
     return optimizers
 
 
+def apply_gradients(
+    optimizers: list[torch.optim.Optimizer],
+    parameters: list[nn.Parameter],
+    clip_norm: float,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Tensor:
+    """Clip the gradients to a global norm, step all optimizers, clear; returns the norm before, ().
+
+    `scaler` holds the loss scale of fp16: gradients are unscaled before they are clipped, and where
+    they overflowed no optimizer steps and the scale is lowered. It is updated once for all of them
+    (accelerate's own wrapper does so after each, and would unscale the second's gradients twice).
+    """
+    if scaler is not None:
+        for optimizer in optimizers:
+            scaler.unscale_(optimizer)
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm, foreach=True)
+    for optimizer in optimizers:
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+    if scaler is not None:
+        scaler.update()
+    return norm
+
+
 def lr_at(step: int, total_steps: int, settings: OptimizerSettings) -> float:
     """The learning rate of optimizer step `step` in [0, total_steps): warm-up, then the schedule.
 
@@ -92,7 +119,7 @@ def lr_at(step: int, total_steps: int, settings: OptimizerSettings) -> float:
 
 
 class Average:
-    """Exponential moving average of a module's parameters (Polyak averaging), kept in float32.
+    """Exponential moving average of what is trained (Polyak averaging), kept in float32.
 
     The decay starts low and rises to its value, min(decay, (1 + step) / (10 + step)), so that the
     first random weights are forgotten quickly.
@@ -100,7 +127,9 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.live = dict(module.named_parameters())
+        self.live = {
+            name: value for name, value in module.named_parameters() if value.requires_grad
+        }
         self.shadow = {name: value.detach().float().clone() for name, value in self.live.items()}
 
     @torch.no_grad()
@@ -124,3 +153,25 @@ class Average:
     def _copy_into_module(self, values: dict[str, Tensor]) -> None:
         for name, parameter in self.live.items():
             parameter.copy_(values[name])
+
+
+class InferenceWeights:
+    """`with InferenceWeights(...)`: evaluation mode and averaged weights, then back to training.
+
+    Random numbers drawn inside do not change those drawn after it.
+    """
+
+    def __init__(self, module: nn.Module, average: Average | None) -> None:
+        self._module = module
+        self._stack = ExitStack()
+        self._average = average
+
+    def __enter__(self) -> None:
+        self._stack.enter_context(torch.random.fork_rng(devices=[]))
+        self._module.eval()
+        self._stack.callback(self._module.train)
+        if self._average is not None:
+            self._stack.enter_context(self._average.applied())
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()

@@ -1,64 +1,65 @@
-"""What a person looks at while a run goes on: the metrics table, the loss plot, contact sheets."""
+"""What a person looks at while a run goes on: the plot of losses and figures, contact sheets."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-COLUMNS = ("optimizer_step", "loss", "lr", "gradient_norm", "examples_per_s")
+Rows = Sequence[Mapping[str, str]]
 
 
-class Metrics:
-    """`metrics.csv`: one row every few steps; a resumed run drops what the kill made stale."""
+def plot_run(metrics: Rows, held_out: Rows, path: Path) -> None:
+    """Loss over steps as a PNG: each row, its running mean, and the held-out figures as points.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `metrics` are rows of `metrics.csv`, `held_out` of `held_out.csv`. Held-out losses share the
+    training loss's axis; where there is none, the first figure gets an axis of its own. Draws
+    nothing before there are two rows.
+    """
+    from matplotlib.figure import Figure  # late: half a second that short runs do not need
 
-    def begin(self, resumed_at: int) -> None:
-        """Write the header, and keep the rows up to optimizer step `resumed_at`."""
-        rows = [row for row in self.rows() if int(row["optimizer_step"]) <= resumed_at]
-        with self._path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+    if len(metrics) < 2:
+        return
+    steps = np.array([int(row["optimizer_step"]) for row in metrics])
+    losses = np.array([float(row["loss"]) for row in metrics])
+    window = max(1, len(losses) // 40)
+    mean = np.convolve(losses, np.ones(window) / window, mode="valid")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(steps, losses, linewidth=0.6, alpha=0.4, label="loss")
+    axes.plot(steps[window - 1 :], mean, linewidth=1.6, label=f"mean of {window} rows")
+    seen = [*np.quantile(losses, [0, 0.98])]
+    points = _points(held_out)
+    shared = {name: pairs for name, pairs in points.items() if name.endswith("_loss")}
+    for name, pairs in shared.items():
+        axes.plot(*zip(*pairs, strict=True), "o", markersize=4, label=name)
+        seen += [value for _, value in pairs]
+    other = next((name for name in points if name not in shared), None)
+    if not shared and other is not None:
+        beside = axes.twinx()
+        (line,) = beside.plot(*zip(*points[other], strict=True), "o-", color="C2", markersize=4)
+        beside.set_ylabel(f"{other}, held out")
+        axes.plot([], [], "o-", color=line.get_color(), label=other)
+    low, high = min(seen), max(seen)
+    margin = 0.05 * (high - low) + 1e-9
+    axes.set(xlabel="optimizer step", ylabel="loss", ylim=(low - margin, high + margin))
+    axes.legend()
+    axes.grid(alpha=0.3)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=110, format="png")
+    temporary.replace(path)  # a page may be reading the old one
 
-    def rows(self) -> list[dict[str, str]]:
-        """Everything written so far."""
-        if not self._path.is_file():
-            return []
-        with self._path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
 
-    def add(self, **values: float) -> None:
-        """Append one row."""
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(values)
-
-    def plot(self, path: Path) -> None:
-        """Loss (each row and its running mean) over steps, as a PNG."""
-        from matplotlib.figure import Figure  # late: half a second that short runs do not need
-
-        rows = self.rows()
-        if len(rows) < 2:
-            return
-        steps = np.array([int(row["optimizer_step"]) for row in rows])
-        losses = np.array([float(row["loss"]) for row in rows])
-        window = max(1, len(losses) // 40)
-        mean = np.convolve(losses, np.ones(window) / window, mode="valid")
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.subplots()
-        axes.plot(steps, losses, linewidth=0.6, alpha=0.4, label="loss")
-        axes.plot(steps[window - 1 :], mean, linewidth=1.6, label=f"mean of {window} rows")
-        low, high = np.quantile(losses, [0, 0.98])
-        axes.set(xlabel="optimizer step", ylabel="loss", ylim=(low * 0.95, high * 1.05 + 1e-9))
-        axes.legend()
-        axes.grid(alpha=0.3)
-        figure.savefig(path, dpi=110)
+def _points(held_out: Rows) -> dict[str, list[tuple[int, float]]]:
+    """Figure -> [(optimizer step, value), ...]; counts and constants are no curves."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for row in held_out:
+        pair = (int(row["optimizer_step"]), float(row["value"]))
+        points.setdefault(row["figure"], []).append(pair)
+    return points
 
 
 def sheet(pictures: Tensor, columns: int, size: int = 96) -> Image.Image:

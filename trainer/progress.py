@@ -1,8 +1,9 @@
 """How a run tells the world: one JSON event a line for a parent process, or a bar for a person.
 
 Events: `progress` (of training: `optimizer_step` of `total_steps` with the loss; of a dataset:
-`done` of `total`), `sample`, `checkpoint`, `problem`, `stopped`, `done`, `error`. The command line
-that starts training as a child reads them from stdout; nothing else is ever printed there.
+`done` of `total`), `evaluation` (figures on held-out examples), `sample`, `checkpoint`, `problem`,
+`stopped`, `done`, `error`. The command line that starts training as a child reads them from stdout;
+nothing else is ever printed there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -30,6 +32,24 @@ def _extent(facts: dict[str, Any]) -> tuple[int, int]:
     if "optimizer_step" in facts:
         return facts["optimizer_step"], facts["total_steps"]
     return facts["done"], facts["total"]
+
+
+def note_of(facts: Mapping[str, Any]) -> str:
+    """What stands beside the bar: loss, speed, the latest held-out figures."""
+    if "loss" not in facts:
+        return ""
+    held_out = "".join(
+        f"  {name} {value:.4g}" for name, value in [*facts.get("figures", {}).items()][:2]
+    )
+    return f"loss {facts['loss']:.4f}  {facts['examples_per_s']:.1f} examples/s{held_out}"
+
+
+class QuietReporter:
+    """For the processes beside the main one: only what went wrong, on stderr."""
+
+    def __call__(self, event: str, **facts: Any) -> None:
+        if event == "error":
+            sys.stderr.write(f"{facts['message']}\n")
 
 
 class JsonReporter:
@@ -79,10 +99,7 @@ class BarReporter:
     def __call__(self, event: str, **facts: Any) -> None:
         if event == "progress":
             done, total = _extent(facts)
-            note = ""
-            if "loss" in facts:
-                note = f"loss {facts['loss']:.4f}  {facts['examples_per_s']:.1f} examples/s"
-            self._bar.update(self._task, completed=done, total=total, note=note)
+            self._bar.update(self._task, completed=done, total=total, note=note_of(facts))
             return
         style = "red" if event in ("error", "problem") else None
         words = "  ".join(f"{name}: {value}" for name, value in facts.items())

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from trainer.contract import MANIFEST_NAME, TrainingError
-from trainer.data import manifests
-from trainer.data.manifests import check, read_manifest, sha256_of, split_of
+from trainer.data import checking
+from trainer.data.checking import check
+from trainer.data.manifests import read_manifest, sha256_of, split_of
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_missing_changed_broken_and_duplicate_examples_are_named(dataset: Path) 
 
 
 def test_oversized_examples_are_named(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests, "MAX_PIXELS", 100)
+    monkeypatch.setattr(checking, "MAX_PIXELS", 100)
     assert "32 x 32 pixels" in found(dataset)["0.png"]
-    monkeypatch.setattr(manifests, "MAX_PICTURE_BYTES", 10)
+    monkeypatch.setitem(checking.MAX_BYTES, "image", 10)
     assert "bytes" in found(dataset)["0.png"]
 
 
@@ -83,7 +84,7 @@ def test_a_manifest_cannot_point_outside(dataset: Path, file: str) -> None:
 
 
 def test_a_folder_without_manifest_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="dataset build"):
+    with pytest.raises(TrainingError, match="dataset import"):
         read_manifest(tmp_path)
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFont
 
 from trainer.contract import DatasetManifest, TrainingError
 from trainer.data import starter_emoji, starter_lexicon
-from trainer.data.manifests import check
+from trainer.data.checking import check
 from trainer.data.starter_lexicon import Synset, clean_word, entries, read_synsets
 
 Need = Callable[[bool, str], None]

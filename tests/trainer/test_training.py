@@ -152,7 +152,8 @@ def test_the_language_model_loads_and_continues_text(texts: Path, tmp_path: Path
 def test_a_run_leaves_what_people_look_at(texts: Path, tmp_path: Path) -> None:
     weights, events = run(order("tiny_language_model", texts, tmp_path))
     assert weights is not None
-    assert [event for event, _ in events] == ["progress"] * 2 + ["checkpoint", "sample", "done"]
+    last = ["checkpoint", "evaluation", "sample", "done"]
+    assert [event for event, _ in events] == ["progress"] * 2 + last
     assert Path(events[-2][1]["path"]).is_file()
     report = TrainingReport.model_validate_json((tmp_path / "report.json").read_bytes())
     assert (report.optimizer_steps, report.examples_seen, report.dataset) == (2, 8, "owls")
