@@ -121,6 +121,7 @@ class Objective:
     """See `trainer.objective.Objective`."""
 
     card = CARD
+    init_from = frozenset({"diffusion", "vae"})
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -139,6 +140,10 @@ class Objective:
         continued = init if (init / "model_index.json").is_file() and setting.init else None
         self.tokenizer = self._tokenizer(continued)
         self.module = self._nets(continued).to(self.device)
+
+    def adaptable(self) -> dict[str, nn.Module]:
+        """What a LoRA may change; see `trainer.adapters`."""
+        return {"unet": self.module.unet, "text_encoder": self.module.text_encoder}
 
     def _tokenizer(self, init: Path | None) -> CLIPTokenizer:
         if init is not None:
