@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.core.chat import Command, Invocation, Reply
+from bot.core.chat import Command, Invocation, Reply, Upload
 from bot.core.ports import Handle
 from bot.errors import NotFound
 from bot.platforms.web.forms import makers, typed, visible
@@ -26,6 +26,7 @@ from bot.platforms.web.hub import Hub, encode
 from bot.platforms.web.rendering import Pages, meter, meter_json
 from bot.platforms.web.texts import TEXTS
 from bot.platforms.web.turns import Turn, Turns
+from bot.platforms.web.uploads import read_asked
 from bot.platforms.web.visitors import Visitor
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _SLASH = re.compile(r"\s*[/／]\s?")
 
 
 class Asked(BaseModel):
-    """The body of `POST /api/invoke`: one of a typed line, a filled form, or a button."""
+    """The body of `POST /api/invoke`: one of a typed line, a filled form, or a button. A line may
+    have `options` beside it: the pictures of the history that go along."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,6 +83,7 @@ class Entrance:
         text: str | None = None,
         options: Mapping[str, Any] | None = None,
         action: str | None = None,
+        uploads: Mapping[str, Upload] | None = None,
     ) -> Invocation:
         """An invocation by this visitor, answered to all their tabs."""
         return Invocation(
@@ -90,6 +93,7 @@ class Entrance:
             text=text,
             options=options or {},
             action=action,
+            uploads=uploads or {},
             address={"identity": visitor.identity},
         )
 
@@ -113,8 +117,9 @@ class Api:
 
     async def invoke(self, request: web.Request, visitor: Visitor) -> web.Response:
         """Run a command, a form or a button; answers when everything promised is committed."""
-        asked = _asked(await read_json(request))
-        invocation, said = self._invocation(asked, visitor)
+        body, uploads = await read_asked(request)
+        asked = _asked(body)
+        invocation, said = self._invocation(asked, uploads, visitor)
         if invocation is None:
             sentence = TEXTS["say_command"].format(example=self._entrance.example())
             reply = Reply(text=sentence.in_(visitor.locale), error=True)
@@ -212,7 +217,9 @@ class Api:
         view = await self._services.quota.view(visitor.origin())
         return meter_json(meter(view, visitor.locale))
 
-    def _invocation(self, asked: Asked, visitor: Visitor) -> tuple[Invocation | None, str]:
+    def _invocation(
+        self, asked: Asked, uploads: Mapping[str, Upload], visitor: Visitor
+    ) -> tuple[Invocation | None, str]:
         """The invocation, and the line to show above its answer; None for a line that is none."""
         if asked.action is not None:
             made = self._entrance.invocation(visitor, invocation_id=asked.id, action=asked.action)
@@ -220,14 +227,25 @@ class Api:
         if asked.command is not None:
             words = next((value for value in asked.options.values() if isinstance(value, str)), "")
             made = self._entrance.invocation(
-                visitor, invocation_id=asked.id, command=asked.command, options=asked.options
+                visitor,
+                invocation_id=asked.id,
+                command=asked.command,
+                options=asked.options,
+                uploads=uploads,
             )
             return made, f"/{asked.command} {words}".rstrip()
         parts = split_line(asked.line or "")
         if parts is None:
             return None, (asked.line or "").strip()
         name, text = parts
-        made = self._entrance.invocation(visitor, invocation_id=asked.id, command=name, text=text)
+        made = self._entrance.invocation(
+            visitor,
+            invocation_id=asked.id,
+            command=name,
+            text=text,
+            options=asked.options,
+            uploads=uploads,
+        )
         return made, (asked.line or "").strip()
 
     async def _turn(self, asked: Asked, said: str, reply: Reply, visitor: Visitor) -> Turn:

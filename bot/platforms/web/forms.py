@@ -1,11 +1,12 @@
-"""Declared commands as plain JSON: what the composer completes and what a form asks for."""
+"""Declared commands as plain JSON: what the composer completes, what the page's script knows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bot.core.chat import Command, Option
+from bot.core.chat import MAX_UPLOAD_BYTES, Command, Option, OptionType
+from bot.platforms.web.texts import Texts
 from bot.platforms.web.visitors import Visitor
 
 
@@ -22,6 +23,26 @@ def makers(commands: Iterable[Command]) -> list[Command]:
         for command in commands
         if any(option.rest and option.required for option in command.option_list())
     ]
+
+
+def takers(commands: Iterable[Command]) -> list[Command]:
+    """The commands that work on pictures."""
+    return [
+        command
+        for command in commands
+        if any(option.type is OptionType.IMAGE for option in command.option_list())
+    ]
+
+
+def script(visitor: Visitor, commands: Iterable[Command] = (), mark: str = "") -> dict[str, Any]:
+    """What a page tells its script: the commands it may offer, every sentence it may say."""
+    return {
+        "mark": mark,
+        "locale": visitor.locale,
+        "commands": [command_json(command, visitor.locale) for command in commands],
+        "max_upload_bytes": MAX_UPLOAD_BYTES,
+        "texts": Texts(visitor.locale).script(),
+    }
 
 
 def command_json(command: Command, locale: str) -> dict[str, Any]:

@@ -75,12 +75,13 @@ class Guard:
 
         return guarded
 
-    def api(self, handler: Handler) -> PlainHandler:
-        """What scripts and tags fetch: only for who has a cookie; errors are JSON."""
+    def api(self, handler: Handler, *, max_bytes: int = MAX_BODY_BYTES) -> PlainHandler:
+        """What scripts and tags fetch: only for who has a cookie; errors are JSON. A request that
+        says it is longer than `max_bytes` is not read at all."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                self._check(request)
+                self._check(request, max_bytes)
                 visitor = self._read(request)
                 if visitor is None:
                     raise Refused(401, "unknown_visitor")
@@ -115,15 +116,15 @@ class Guard:
             path="/",
         )
 
-    def _check(self, request: web.Request) -> None:
+    def _check(self, request: web.Request, max_bytes: int = MAX_BODY_BYTES) -> None:
         if not self._hosts.answers_to(request):
             raise Refused(421, "not_here", url=self._hosts.url)
         if request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
             return
         if not self._hosts.same_site(request):
             raise Refused(403, "foreign_origin")
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise Refused(413, "too_large", limit=MAX_BODY_BYTES // 1024)
+        if (request.content_length or 0) > max_bytes:
+            raise Refused(413, "too_large", limit=max_bytes // 1024)
 
     def _read(self, request: web.Request) -> Visitor | None:
         return self._visitors.read(request.cookies, _languages(request))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -10,12 +9,12 @@ from aiohttp import web
 from bot.core.signing import OneTimeTokens
 from bot.errors import NotFound
 from bot.platforms.web.api import Entrance
-from bot.platforms.web.forms import command_json, makers, typed, visible
+from bot.platforms.web.forms import makers, script, takers, typed, visible
 from bot.platforms.web.guard import Guard, Refused, read_form
 from bot.platforms.web.hub import Hub
 from bot.platforms.web.rendering import Meter, Pages, meter
-from bot.platforms.web.texts import TEXTS, Texts
-from bot.platforms.web.turns import CONVERSATION_LENGTH, Turn, Turns
+from bot.platforms.web.texts import TEXTS
+from bot.platforms.web.turns import CONVERSATION_LENGTH, Turn, Turns, cursor, read_cursor
 from bot.platforms.web.visitors import LANGUAGE_COOKIE, Visitor, Visitors
 
 if TYPE_CHECKING:
@@ -57,12 +56,6 @@ class PageHandlers:
         mark = self._hub.mark(visitor.identity)
         turns = await self._turns.recent(visitor)
         commands = visible(self._entrance.commands, visitor)
-        script = {
-            "mark": mark,
-            "locale": visitor.locale,
-            "commands": [command_json(command, visitor.locale) for command in commands],
-            "texts": Texts(visitor.locale).script(),
-        }
         # Commands take turns, so that each kind of thing one can make is among the first.
         examples = [
             (typed(command, example), command.summary.in_(visitor.locale))
@@ -78,7 +71,7 @@ class PageHandlers:
             turns=turns,
             full=len(turns) >= CONVERSATION_LENGTH,
             examples=examples[:MAX_EXAMPLES],
-            script=script,
+            script=script(visitor, commands, mark),
         )
 
     async def history(self, request: web.Request, visitor: Visitor) -> web.Response:
@@ -86,7 +79,7 @@ class PageHandlers:
         search = request.query.get("q", "")[:MAX_SEARCH].replace("\0", "").strip()
         search = search.encode("utf-8", "ignore").decode()
         favorites = request.query.get("favorites") == "1"
-        before = _cursor(request.query.get("before", ""))
+        before = read_cursor(request.query.get("before", ""))
         found = await self._services.history.page(
             visitor.origin(),
             limit=HISTORY_LENGTH + 1,
@@ -105,13 +98,8 @@ class PageHandlers:
             search=search,
             favorites=favorites,
             paged=before is not None,
-            older=f"{last.created_at.astimezone(UTC).isoformat()},{last.id}" if last else "",
-            script={
-                "mark": "",
-                "locale": visitor.locale,
-                "commands": [],
-                "texts": Texts(visitor.locale).script(),
-            },
+            older=cursor(last) if last else "",
+            script=script(visitor, takers(visible(self._entrance.commands, visitor))),
         )
 
     async def help(self, request: web.Request, visitor: Visitor) -> web.Response:
@@ -162,13 +150,3 @@ def _own_path(path: str) -> str:
     """A path of this site to go to; anything that a browser could take for another site is `/`."""
     plain = path.startswith("/") and not path.startswith(("//", "/\\"))
     return path if plain and path.isascii() and path.isprintable() else "/"
-
-
-def _cursor(text: str) -> tuple[datetime, str] | None:
-    """Where a page of the history begins: the last seen job's time and id. None for nonsense."""
-    moment, _, job_id = text.partition(",")
-    try:
-        when = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return (when, job_id[:64]) if when.tzinfo is not None else None

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -22,10 +23,15 @@ from bot.platforms.web.hosts import Hosts
 from bot.platforms.web.hub import Hub
 from bot.platforms.web.media import Media
 from bot.platforms.web.pages import PageHandlers
+from bot.platforms.web.pictures import Pictures
 from bot.platforms.web.rendering import Pages
 from bot.platforms.web.settings import WebSettings
+from bot.platforms.web.showcase import Showcase
+from bot.platforms.web.training import Training
 from bot.platforms.web.turns import Turns
+from bot.platforms.web.uploads import MAX_REQUEST_BYTES
 from bot.platforms.web.visitors import GuestLimiter, Visitors
+from generators.registry import ModelEntry
 
 if TYPE_CHECKING:
     from bot.services import Services
@@ -51,8 +57,11 @@ class WebPlatform:
         commands: Sequence[Command],
         *,
         locale: str = DEFAULT_LANGUAGE,
+        models: Iterable[ModelEntry] = (),
+        runs: Path | None = None,
     ) -> None:
-        """`locale`: the language for browsers that ask for none of ours."""
+        """`locale`: the language for browsers that ask for none of ours. `models`: the registry's
+        entries, for their samples and cards. `runs`: the folder of training runs, None for none."""
         clock = services.clock
         self._hosts = Hosts(settings.bind, settings.public_url)
         self._owner_links = OneTimeTokens(services.signer, "owner-link", clock)
@@ -65,6 +74,9 @@ class WebPlatform:
         turns = Turns(services, commands)
         pages = Pages(self._assets)
         self._guard = Guard(self._hosts, visitors, limiter, pages)
+        self._pictures = Pictures(services, pages)
+        self._showcase = Showcase(services, models, pages)
+        self._training = Training(services, runs, pages) if runs is not None else None
         self._api = Api(services, self._entrance, turns, pages, self._hub)
         self._pages = PageHandlers(
             services,
@@ -114,6 +126,13 @@ class WebPlatform:
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Every address of the studio; each passes the guard."""
         page, api = self._guard.page, self._guard.api
+        training: tuple[web.AbstractRouteDef, ...] = ()
+        if self._training is not None:
+            training = (
+                web.get("/runs", page(self._training.page)),
+                web.get("/api/runs", api(self._training.news)),
+                web.get("/runs/{run}/{file:.+}", api(self._training.file)),
+            )
         return (
             web.get("/", page(self._pages.studio)),
             web.get("/history", page(self._pages.history)),
@@ -121,12 +140,16 @@ class WebPlatform:
             web.get("/owner", page(self._pages.owner)),
             web.post("/owner", page(self._pages.become_owner)),
             web.post("/language", page(self._pages.language)),
-            web.post("/api/invoke", api(self._api.invoke)),
+            web.post("/api/invoke", api(self._api.invoke, max_bytes=MAX_REQUEST_BYTES)),
             web.post("/api/form", api(self._api.form)),
             web.get("/api/turns", api(self._api.turns)),
             web.get("/api/turns/{job_id:[0-9a-f]{32}}", api(self._api.turn)),
+            web.get("/api/pictures", api(self._pictures.page)),
             web.get("/api/events", api(self._api.events), allow_head=False),
             web.get("/artifacts/{artifact_id:[0-9a-f]{32}}", api(self._media.serve)),
+            web.get("/models", page(self._showcase.page)),
+            web.get("/models/{model}/{file:.+}", api(self._showcase.file)),
+            *training,
             web.get("/static/{version}/{name}", self._guard.asset(self._assets.serve)),
             web.get("/{anything:.*}", page(self._pages.missing)),
         )

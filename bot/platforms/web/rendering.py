@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -62,6 +63,7 @@ def environment() -> Environment:
         other_fields=_other_fields,
         control=_control,
         duration=formats.duration,
+        moment=_moment,
         figure=_figure,
         row_says=row_says,
     )
@@ -108,11 +110,11 @@ class Pages:
 
     def turn(self, turn: Turn, visitor: Visitor, *, compact: bool = False) -> str:
         """One turn as HTML; `compact` as in the gallery, where most buttons are folded away."""
-        return (
-            environment()
-            .get_template("turn.html")
-            .render(t=Texts(visitor.locale), turn=turn, compact=compact)
-        )
+        return self.fragment("turn.html", visitor, turn=turn, compact=compact)
+
+    def fragment(self, template: str, visitor: Visitor, **values: object) -> str:
+        """A part of a page, as the page's script puts it in."""
+        return environment().get_template(template).render(t=Texts(visitor.locale), **values)
 
 
 def meter(view: QuotaView, locale: str) -> Meter | None:
@@ -163,6 +165,8 @@ def _ordered(fields: list[tuple[Option, str]]) -> list[tuple[Option, str]]:
 
 def _control(option: Option) -> str:
     """Which HTML control asks for the option."""
+    if option.type is OptionType.IMAGE:
+        return "picture"
     if option.type is OptionType.BOOLEAN:
         return "checkbox"
     if option.choice_list():
@@ -189,6 +193,11 @@ def _common_start(texts: Sequence[str]) -> str:
     """The characters that all texts begin with."""
     alike = takewhile(lambda column: len(set(column)) == 1, zip(*texts, strict=False))
     return "".join(column[0] for column in alike)
+
+
+def _moment(seconds: float, locale: str) -> str:
+    """A time since 1970 in words."""
+    return formats.moment(datetime.fromtimestamp(seconds, UTC), locale)
 
 
 def _figure(number: float) -> str:

@@ -80,6 +80,29 @@ TEXTS: Final[Mapping[str, Text]] = {
     "bounds": Text(en="{low} to {high}", zh="{low} 到 {high}"),
     "bounds_low": Text(en="at least {low}", zh="至少 {low}"),
     "bounds_high": Text(en="at most {high}", zh="至多 {high}"),
+    # --- pictures to work on ---
+    "attach": Text(en="Add pictures", zh="添加图片"),
+    "attached": Text(en="Pictures to send along", zh="随命令发送的图片"),
+    "drop_here": Text(en="Drop pictures to use them", zh="松开即可使用图片"),
+    "choose_file": Text(en="Choose a file", zh="选择文件"),
+    "from_history": Text(en="From your history", zh="从历史中选"),
+    "or_drop": Text(en="or drop or paste one here", zh="或拖放、粘贴到这里"),
+    "remove_picture": Text(en="Remove", zh="移除"),
+    "use_picture": Text(en="Use this picture", zh="使用这张图"),
+    "use_title": Text(en="Use this picture for…", zh="用这张图来……"),
+    "picker_title": Text(en="Choose a picture", zh="选择一张图片"),
+    "picker_nothing": Text(
+        en="There are no pictures in your history yet.", zh="你的历史中还没有图片。"
+    ),
+    "upload_too_large": Text(
+        en="The picture is too large: at most {limit} MiB fit.", zh="图片太大：最多 {limit} MiB。"
+    ),
+    "upload_too_many": Text(
+        en="At most {limit} pictures can be sent at once.", zh="一次最多可发送 {limit} 张图片。"
+    ),
+    "upload_too_slow": Text(
+        en="The picture took too long to arrive. Please try again.", zh="图片传输超时，请重试。"
+    ),
     # --- history ---
     "history_title": Text(en="Your history", zh="你的历史"),
     "search": Text(en="Search your prompts", zh="搜索你的提示词"),
@@ -94,6 +117,60 @@ TEXTS: Final[Mapping[str, Text]] = {
     "nothing_found": Text(en="Nothing matches.", zh="没有匹配的内容。"),
     "clear_search": Text(en="Show everything", zh="显示全部"),
     "back_to_studio": Text(en="Back to the studio", zh="回到创作"),
+    # --- models ---
+    "models": Text(en="Models", zh="模型"),
+    "models_title": Text(en="Models on offer", zh="可用的模型"),
+    "models_lead": Text(
+        en="What each of them makes, what it learned from, and how well it does.",
+        zh="每个模型能生成什么、从什么学来、效果如何。",
+    ),
+    "models_none": Text(en="There are no models yet.", zh="还没有模型。"),
+    "makes_image": Text(en="Pictures", zh="图片"),
+    "makes_text": Text(en="Texts", zh="文字"),
+    "makes_audio": Text(en="Sounds", zh="声音"),
+    "makes_video": Text(en="Videos", zh="视频"),
+    "default_model": Text(en="Default", zh="默认"),
+    "loaded_model": Text(en="Loaded", zh="已加载"),
+    "samples_of": Text(en="Samples of {model}", zh="{model} 的样例"),
+    "figures": Text(en="Measured on held-out examples", zh="在留出样本上的测量"),
+    "figure": Text(en="Figure", zh="指标"),
+    "value": Text(en="Value", zh="数值"),
+    "licence": Text(en="Licence", zh="许可证"),
+    "model_card": Text(en="Model card", zh="模型卡"),
+    # --- training ---
+    "runs": Text(en="Training", zh="训练"),
+    "runs_title": Text(en="Training runs", zh="训练运行"),
+    "runs_none": Text(en="No runs yet.", zh="还没有训练运行。"),
+    "runs_none_lead": Text(
+        en="A run shows up here, live, when its folder lies in this place:",
+        zh="运行的文件夹放在这里时，会实时显示：",
+    ),
+    "runs_refused": Text(
+        en="Only the owner sees the training runs. "
+        "Open the owner link from the terminal where `atelier up` runs.",
+        zh="只有主人能看到训练运行。请打开运行 `atelier up` 的终端里给出的主人链接。",
+    ),
+    "run_running": Text(en="Running", zh="进行中"),
+    "run_finished": Text(en="Finished", zh="已完成"),
+    "run_stopped": Text(en="Stopped", zh="已停止"),
+    "run_failed": Text(en="Failed", zh="失败"),
+    "run_silent": Text(en="No sign of life", zh="没有动静"),
+    "run_step": Text(en="Step {step} of {total}", zh="第 {step} 步，共 {total} 步"),
+    "run_loss": Text(en="loss {loss}", zh="损失 {loss}"),
+    "run_rate": Text(en="{rate} examples/s", zh="每秒 {rate} 个样本"),
+    "run_eta": Text(en="{time} to go", zh="还需 {time}"),
+    "recipe": Text(en="Recipe", zh="配方"),
+    "samples_at": Text(en="Samples: {sample}", zh="样例：{sample}"),
+    "newest_sample": Text(en="Newest samples", zh="最新样例"),
+    "earlier_samples": Text(en="Earlier samples", zh="更早的样例"),
+    "loss": Text(en="Loss", zh="损失"),
+    "held_out": Text(en="held out", zh="留出样本"),
+    "steps_from_to": Text(en="steps {first} to {last}", zh="第 {first} 至 {last} 步"),
+    "loss_from_to": Text(
+        en="Loss from {first} to {last} by step {step}",
+        zh="到第 {step} 步，损失从 {first} 到 {last}",
+    ),
+    "loss_plot": Text(en="Loss plot", zh="损失曲线图"),
     # --- owner ---
     "owner_title": Text(en="Become the owner", zh="成为主人"),
     "owner_lead": Text(
@@ -154,6 +231,20 @@ TEXTS: Final[Mapping[str, Text]] = {
     "js_not_sent": Text(
         en="Not sent: the studio cannot be reached. Your text is still here.",
         zh="未发送：无法连接工作室。你的文字还在这里。",
+    ),
+    "js_picture_type": Text(
+        en="{name} is not a picture that can be used. Send PNG, JPEG or WebP.",
+        zh="{name} 不是可用的图片，请发送 PNG、JPEG 或 WebP。",
+    ),
+    "js_picture_too_large": Text(
+        en="{name} is too large: at most {limit} MiB fit.", zh="{name} 太大：最多 {limit} MiB。"
+    ),
+    "js_picture_broken": Text(en="{name} cannot be read.", zh="无法读取 {name}。"),
+    "js_picture_missing": Text(en="{name}: a picture is needed.", zh="{name}：需要一张图片。"),
+    "js_picture_remove": Text(en="Remove {name}", zh="移除 {name}"),
+    "js_pictures_none": Text(en="/{name} takes no picture.", zh="/{name} 不接受图片。"),
+    "js_pictures_too_many": Text(
+        en="/{name} has room for {n} of these pictures.", zh="/{name} 只能再用 {n} 张图片。"
     ),
     "js_ready": Text(en="Ready: {prompt}", zh="完成：{prompt}"),
     "js_sending": Text(en="Sending", zh="正在发送"),

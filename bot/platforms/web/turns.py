@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from bot.core import answers
@@ -150,6 +151,21 @@ class Turns:
                 continue
             texts[one.id] = data[:MAX_TEXT_BYTES].decode(errors="replace")
         return texts
+
+
+def cursor(job: Job) -> str:
+    """Where a page of the history ends, for the address of the next one."""
+    return f"{job.created_at.astimezone(UTC).isoformat()},{job.id}"
+
+
+def read_cursor(text: str) -> tuple[datetime, str] | None:
+    """Where a page of the history begins: the last seen job's time and id. None for nonsense."""
+    moment, _, job_id = text.partition(",")
+    try:
+        when = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return (when, job_id[:64]) if when.tzinfo is not None else None
 
 
 def _modality(job: Job) -> str:

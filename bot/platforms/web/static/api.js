@@ -7,9 +7,18 @@ const PAUSES_MS = [400, 1200, 3000];
 /** An error with a sentence for people. */
 export class StudioError extends Error {}
 
-/** Ask for something to be done: `{line}`, `{command, options}` or `{action}`. */
-export function invoke(what) {
-  return post("/api/invoke", { id: newId(), ...what });
+/** Ask for something to be done: `{line}`, `{command, options}` or `{action}`. `pictures` go along by
+ * the name of their option: files as they are, the studio's own by their id. */
+export function invoke({ pictures = {}, ...what }) {
+  const asked = { id: newId(), ...what };
+  const own = Object.entries(pictures).filter(([, picture]) => picture.id);
+  if (own.length) asked.options = { ...asked.options, ...Object.fromEntries(own.map(([name, { id }]) => [name, id])) };
+  const files = Object.entries(pictures).filter(([, picture]) => picture.file);
+  if (!files.length) return post("/api/invoke", asked);
+  const body = new FormData();
+  body.append("asked", JSON.stringify(asked));
+  files.forEach(([name, { file }]) => body.append(name, file, file.name));
+  return call("/api/invoke", { method: "POST", body }, PAUSES_MS);
 }
 
 /** The command of a line as a form. */
@@ -23,6 +32,11 @@ export function fetchTurns() {
 
 export function fetchTurn(key) {
   return call(`/api/turns/${encodeURIComponent(key)}`);
+}
+
+/** Pictures of the history, those before a place in it. */
+export function fetchPictures(before) {
+  return call(`/api/pictures?before=${encodeURIComponent(before)}`);
 }
 
 function post(path, body) {

@@ -4,6 +4,7 @@
 // tells whether Enter should take the first one, because the line makes no sense as it stands.
 
 const COMMAND = /^\s*[/／]\s?(\S*)$/;
+const NAMED = /^\s*[/／]\s?(\S+)/;
 const LINE = /^\s*[/／]\s?(\S+)(\s)/;
 const OPTION = /^([A-Za-z][\w-]*)[:：]("?)([^"]*)$/;
 const NOTHING = { items: [], eager: false, hint: "" };
@@ -18,6 +19,12 @@ export function complete(text, caret, commands, { all = false } = {}) {
   if (!line) return wrapWords(text, commands);
   const command = commands.find((one) => one.name === line[1].toLowerCase());
   return command ? completeOption(command, before, line[0].length, caret, all) : NOTHING;
+}
+
+/** The command that a line begins with, undefined where it names none. */
+export function commandOf(text, commands) {
+  const name = text.match(NAMED)?.[1].toLowerCase();
+  return commands.find((one) => one.name === name);
 }
 
 function completeCommand(word, from, to, commands) {

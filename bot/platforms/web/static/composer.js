@@ -4,9 +4,11 @@
 // Japanese) all keys belong to it. In an empty line, arrow up brings back what was sent before.
 
 import { askForm } from "./api.js";
-import { complete } from "./completion.js";
+import { Attachments } from "./attachments.js";
+import { commandOf, complete } from "./completion.js";
 import { openDialog } from "./dialogs.js";
 import { announce, data, note, say } from "./page.js";
+import { takers } from "./pictures.js";
 
 const MAX_REMEMBERED = 50;
 
@@ -27,6 +29,7 @@ class Composer {
     this.closed = false;
     this.sent = [...document.querySelectorAll(".asked[id]")].map(typedIn);
     this.back = this.sent.length;
+    this.attached = new Attachments(form, () => this.offer());
     this.listenTo();
     this.grow();
     if (!matchMedia("(pointer: coarse)").matches) this.line.focus();
@@ -92,7 +95,10 @@ class Composer {
 
   suggest(options = {}) {
     this.grow();
-    const found = complete(this.line.value, this.line.selectionStart, data.commands, options);
+    this.attached.label(this.command, this.line.value);
+    // With a picture in hand, only commands that take one come into question.
+    const commands = this.attached.count && takers.length ? takers : data.commands;
+    const found = complete(this.line.value, this.line.selectionStart, commands, options);
     this.tell(found.hint);
     this.items = this.closed && !options.all ? [] : found.items;
     if (!this.items.length) { this.close(); return; }
@@ -134,16 +140,44 @@ class Composer {
     if (quiet) { this.close(); this.grow(); } else this.suggest();
   }
 
+  /** The command that the line begins with, if there is one. */
+  get command() {
+    return commandOf(this.line.value, data.commands);
+  }
+
+  // A picture came or went: say what can be done with it, and what it will be.
+  offer() {
+    this.line.focus();
+    this.closed = false;
+    this.suggest({ all: this.attached.count > 0 && !this.command });
+  }
+
+  /** Begin a command with a picture that the studio has made. */
+  use(picture, command) {
+    if (this.command?.name !== command.name) {
+      this.attached.clear();
+      this.put(`/${command.name} `, { quiet: true });
+    }
+    this.attached.add([picture]);
+  }
+
   async send() {
     const line = this.line.value.trim();
     if (!line) return;
+    const pictures = this.attached.fitting(this.command, line);
+    if (!pictures) return;
     this.sent = [...this.sent.slice(-MAX_REMEMBERED), line];
     this.back = this.sent.length;
+    const held = this.attached.clear();
     this.put("", { quiet: true });
     this.tell("");
-    const arrived = await this.conversation.ask(line);
+    const reply = await this.conversation.ask(line, pictures);
     // What could not be sent is given back, unless something new was begun meanwhile.
-    if (!arrived && !this.line.value) this.put(line, { quiet: true });
+    if (this.line.value || this.attached.count) return;
+    if (!reply || (reply.error && held.length)) {
+      this.put(line, { quiet: true });
+      if (held.length) this.attached.add(held);
+    }
   }
 
   async openForm() {

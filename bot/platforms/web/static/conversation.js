@@ -37,17 +37,18 @@ class Conversation {
     return this.place.querySelector("[data-waiting]") !== null;
   }
 
-  /** Send a typed line. False if it did not arrive. */
-  async ask(line) {
+  /** Send a typed line, with pictures by option. Returns the reply, null if it did not arrive. */
+  async ask(line, pictures = {}) {
     const draft = this.draft(line);
     try {
-      this.show(await invoke({ line }), draft);
-      return true;
+      const reply = await invoke({ line, pictures });
+      this.show(reply, draft);
+      return reply;
     } catch (error) {
       draft.remove();
       this.welcome();
       this.failed(error);
-      return false;
+      return null;
     }
   }
 

@@ -1,56 +1,7 @@
-// Dialogs: forms that a reply brings, and the lightbox that shows pictures large.
+// Forms that a reply brings, in a dialog.
 
 import { note } from "./page.js";
-
-let pictures = [];
-let shown = 0;
-
-export function startDialogs() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("[data-enlarge]");
-    // A click with a modifier keeps its meaning: a new tab, a download.
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    openLightbox(link);
-  });
-  const box = document.getElementById("lightbox");
-  if (!box) return;
-  box.querySelector("[data-lightbox-close]").addEventListener("click", () => box.close());
-  box.querySelector("[data-lightbox-previous]").addEventListener("click", () => turn(-1));
-  box.querySelector("[data-lightbox-next]").addEventListener("click", () => turn(1));
-  box.addEventListener("click", (event) => { if (event.target.matches("figure, dialog, img")) box.close(); });
-  box.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowLeft") turn(-1);
-    if (event.key === "ArrowRight") turn(1);
-  });
-}
-
-function openLightbox(link) {
-  const box = document.getElementById("lightbox");
-  pictures = [...link.closest(".pictures").querySelectorAll("[data-enlarge]")];
-  shown = pictures.indexOf(link);
-  turn(0);
-  box.showModal();
-  box.querySelector("[data-lightbox-close]").focus();
-  box.addEventListener("close", () => pictures[shown]?.focus(), { once: true });
-}
-
-function turn(step) {
-  const box = document.getElementById("lightbox");
-  shown = (shown + step + pictures.length) % pictures.length;
-  const link = pictures[shown];
-  const image = box.querySelector("[data-lightbox-image]");
-  const small = link.querySelector("img");
-  image.classList.toggle("is-small", small.naturalWidth <= 256); // larger would only be blurred
-  image.src = link.href;
-  image.alt = small.alt;
-  const place = pictures.length > 1 ? ` (${shown + 1}/${pictures.length})` : "";
-  box.querySelector("[data-lightbox-caption]").textContent = small.alt + place;
-  box.querySelector("[data-lightbox-download]").href = link.dataset.download;
-  for (const name of ["previous", "next"]) {
-    box.querySelector(`[data-lightbox-${name}]`).hidden = pictures.length < 2;
-  }
-}
+import { fieldsOf } from "./fields.js";
 
 /** Show the dialog in a fragment; on submit, `submit({command, options})`. Its promise tells
  * whether the dialog may close. */
@@ -61,6 +12,7 @@ export function openDialog(html, submit) {
   if (!dialog) return;
   document.body.append(dialog);
   const form = dialog.querySelector("form");
+  const fields = fieldsOf(form);
   dialog.addEventListener("close", () => dialog.remove());
   dialog.querySelector("[data-dismiss]").addEventListener("click", () => dialog.close());
   form.addEventListener("keydown", (event) => {
@@ -68,10 +20,11 @@ export function openDialog(html, submit) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (!fields.complete()) return;
     const button = form.querySelector("[type=submit]");
     button.disabled = true;
     try {
-      await submit({ command: form.dataset.ask, options: valuesOf(form) });
+      await submit({ command: form.dataset.ask, options: valuesOf(form), pictures: fields.chosen() });
       dialog.close();
     } catch (error) {
       note(error.message, { error: true });
@@ -80,7 +33,7 @@ export function openDialog(html, submit) {
     }
   });
   dialog.showModal();
-  const first = form.querySelector("textarea, input, select");
+  const first = form.querySelector("textarea, input, select, [data-choose]");
   first?.focus();
   first?.setSelectionRange?.(first.value.length, first.value.length);
 }
@@ -89,7 +42,7 @@ export function openDialog(html, submit) {
 function valuesOf(form) {
   const values = { ...JSON.parse(form.dataset.hidden || "{}") };
   for (const control of form.elements) {
-    if (!control.name) continue;
+    if (!control.name || control.type === "file") continue;
     const type = control.dataset.type;
     if (type === "boolean") values[control.name] = control.checked;
     else if (control.value === "") continue;

@@ -32,8 +32,8 @@ KNOWN_ATTRIBUTES = frozenset(
         "open,method,action,name,value,content,charset,media,placeholder,maxlength,rows,min,max,"
         "low,high,optimum,step,list,required,checked,selected,autocomplete,autocapitalize,"
         "spellcheck,download,enterkeyhint,controls,loop,autoplay,muted,playsinline,preload,poster,"
-        "accept,viewbox,fill,stroke,"
-        "stroke-width,stroke-linecap,stroke-linejoin,focusable,d,cx,cy,r",
+        "accept,multiple,tabindex,viewbox,fill,stroke,"
+        "stroke-width,stroke-linecap,stroke-linejoin,focusable,d,cx,cy,r,rx,x,y",
     )
 )
 
