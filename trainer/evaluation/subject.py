@@ -72,9 +72,11 @@ class Subject:
 
     def draw(self, prompts: Sequence[str], seeds: Sequence[int], size: int, tick: Tick) -> Tensor:
         """A picture of each prompt from the seed beside it: (N, 3, size, size) in [-1, 1]; white
-        where the model declines, which no judge takes for the thing."""
+        where the model declines, which no judge takes for the thing. Not enlarged: the judges look
+        at few pixels anyway."""
+        plain = {"upscale": 1} if "upscale" in self.spec.params.model_fields else {}
         pairs = zip(prompts, seeds, strict=True)
-        made = self.make([Asked({"prompt": prompt}, seed) for prompt, seed in pairs], tick)
+        made = self.make([Asked({"prompt": p, **plain}, seed) for p, seed in pairs], tick)
         blank = torch.ones(3, size, size)
         drawn = [blank if media is None else as_tensor(as_image(media), size) for media in made]
         return torch.stack(drawn) if drawn else torch.empty(0, 3, size, size)
