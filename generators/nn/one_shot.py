@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ CONFIG_NAME, WEIGHTS_NAME = "config.json", "model.safetensors"
 CELL = (2, 4)  # bands and frames that the trunk draws as one cell
 GRID = (MELS // CELL[0], FRAMES // CELL[1])
 SIZES = tuple((GRID[0] >> shift, GRID[1] >> shift) for shift in (3, 2, 1, 0))
-HARMONICS = 24
+HARMONICS = 256
 MAPS = 12  # channels of the pitch and time maps at each size
 LOUDEST = 1.25  # bound of the picture; data end at about 1
 
@@ -82,15 +83,20 @@ class Notes:
 
 
 def comb(pitch: Tensor) -> Tensor:
-    """Where a note's harmonics lie: (B,) MIDI numbers -> (B, MELS), 1 at the fundamental.
+    """Where a note's harmonics lie: (B,) MIDI numbers -> (B, MELS); pitch 0 has none."""
+    return _combs().to(pitch)[pitch.long()]
 
-    Harmonic k has height 1 / sqrt(k) and a width of 0.7 bands; pitch 0 has none.
-    """
-    order = torch.arange(1, HARMONICS + 1, device=pitch.device, dtype=pitch.dtype)
-    hz = 440 * 2 ** ((pitch[:, None] - 69) / 12) * order  # (B, K)
-    bands = torch.arange(MELS, device=pitch.device, dtype=pitch.dtype)
-    away = (bands - band_of_hz(hz)[..., None]) / 0.7  # (B, K, MELS)
-    heard = (hz < SAMPLE_RATE / 2) & (pitch[:, None] > 0)
+
+@cache
+def _combs() -> Tensor:
+    """Of every MIDI number: (128, MELS) float64. Harmonic k has height 1 / sqrt(k) and a width of
+    0.7 bands; all below half the sample rate are there, so that no low note ends in an edge."""
+    pitch = torch.arange(128, dtype=torch.float64)[:, None]
+    order = torch.arange(1, HARMONICS + 1, dtype=torch.float64)
+    hz = 440 * 2 ** ((pitch - 69) / 12) * order  # (128, K)
+    bands = torch.arange(MELS, dtype=torch.float64)
+    away = (bands - band_of_hz(hz)[..., None]) / 0.7  # (128, K, MELS)
+    heard = (hz < SAMPLE_RATE / 2) & (pitch > 0)
     return (torch.exp(-0.5 * away.square()) * (heard * order.rsqrt())[..., None]).sum(1)
 
 

@@ -96,6 +96,22 @@ def gpt2_folder(
 
 
 @pytest.fixture(scope="session")
+def lstm_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    import torch
+
+    from generators.models.lstm import LstmConfig, LstmNet, save_net
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights") / "lstm"
+    config = LstmConfig(vocab_size=300, width=16, hidden=24, layers=2, context=64)
+    save_net(LstmNet(config), folder)
+    tokenizer.save_pretrained(folder)
+    manifest = WeightsManifest(generator="lstm", defaults={"max_new_tokens": 12})
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def clip_config() -> Any:
     from transformers import CLIPTextConfig
 
@@ -212,3 +228,20 @@ def runtime() -> Any:
     from generators.runtime import Runtime
 
     return Runtime(torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def audio_gan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A player of three sounds, one of them a drum, that plays noise."""
+    import torch
+
+    from generators.nn.one_shot import OneShot, OneShotConfig, Sound
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights") / "audio_gan"
+    sounds = (Sound("Flute", 60, 84, (33, 89)), Sound("Snare", 0, 0), Sound("Viola", 50, 74))
+    config = OneShotConfig(sounds, 3, (8, 8, 8, 8), 16, 4, word_width=8, word_buckets=64)
+    OneShot(config).save_pretrained(folder)
+    manifest = WeightsManifest(generator="audio_gan", limits={"max_seconds": 2.0})
+    write_manifest(folder, manifest)
+    return folder

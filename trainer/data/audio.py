@@ -94,8 +94,24 @@ def name_of(example: Example) -> str:
     return str(example.labels.get("sound") or (captions or [Path(example.file).stem])[0])
 
 
+def family_of(example: Example) -> str:
+    """What kind of sound it is: its label, else the sound itself."""
+    return str(example.labels.get("family") or name_of(example))
+
+
+def families(manifest: DatasetManifest) -> tuple[str, ...]:
+    """The families of a dataset, sorted."""
+    return tuple(sorted({family_of(example) for example in manifest.examples}))
+
+
+def family_numbers(clips: Clips, known: Sequence[str]) -> Tensor:
+    """Each clip's family as its place among `known`: (N,) int64."""
+    number = {family: index for index, family in enumerate(known)}
+    return torch.tensor([number[family_of(example)] for example in clips.examples])
+
+
 def vocabulary(manifest: DatasetManifest) -> tuple[Sound, ...]:
-    """The sounds of a dataset, sorted by name, with the notes that suit them and those there are."""
+    """The sounds of a dataset by name, with the notes that suit them and those there are."""
     found: dict[str, list[Example]] = {}
     for example in manifest.examples:
         found.setdefault(name_of(example), []).append(example)

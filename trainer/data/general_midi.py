@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 FIRST_DRUM_KEY = 35
 DRUM_FAMILY = "Drum Kit"
-PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 MELODIC = """
 # Piano; 钢琴; keyboard, keys | 键盘
@@ -241,11 +240,6 @@ def sounds() -> list[Sound]:
     """All 128 programs and 47 drums."""
     drums = [f"{line}" for line in DRUMS.strip().splitlines()]
     return [*_melodic(), *(_drum(line, FIRST_DRUM_KEY + i) for i, line in enumerate(drums))]
-
-
-def pitch_name(pitch: int) -> str:
-    """MIDI note number -> scientific pitch: 60 is C4."""
-    return f"{PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 def _melodic() -> Iterator[Sound]:

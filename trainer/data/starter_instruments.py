@@ -24,7 +24,7 @@ import numpy as np
 import soundfile
 
 from trainer.contract import DatasetManifest, Example, TrainingError
-from trainer.data.general_midi import FIRST_DRUM_KEY, KITS, Sound, pitch_name, sounds
+from trainer.data.general_midi import FIRST_DRUM_KEY, KITS, Sound, sounds
 from trainer.data.manifests import split_of, write_manifest
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -232,11 +232,3 @@ def captions_of(note: Note) -> dict[str, list[str]]:
         ]
         for language, phrases in note.sound.captions.items()
     }
-
-
-def note_name(example: Example) -> str:
-    """`Violin C4`, `Acoustic Snare`: for sample sheets."""
-    pitch = int(example.labels.get("pitch", 0))
-    return (
-        f"{example.labels['sound']} {pitch_name(pitch)}" if pitch else str(example.labels["sound"])
-    )

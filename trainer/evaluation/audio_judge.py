@@ -2,8 +2,7 @@
 
 A small convolutional net on log-mel pictures (`trainer.ear`), trained on real clips by the
 objective `audio_judge`, never on anything generated. Its answers decide whether a sound is
-recognisable; its
-features are the space of the Frechet distance, of memorisation and of diversity.
+recognisable; its features are the space of the Frechet distance, of memorisation and of diversity.
 
 On disk: `judge.json` (shape, classes, accuracy) and `judge.safetensors` (float16).
 """
