@@ -8,9 +8,11 @@ sentence here, not a traceback. Used by `bot.cli` only.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO, cast
 
 from rich.console import Console
@@ -37,12 +39,18 @@ class ChildFailed(AtelierError):
 
 
 def events(
-    module: str, arguments: Sequence[str], *, request: Event | None = None
+    module: str,
+    arguments: Sequence[str],
+    *,
+    request: Event | None = None,
+    leaves_by_itself: bool = False,
 ) -> Iterator[Event]:
     """Start `python -m module`, hand it the request on stdin, and yield its events as they come.
 
     The child's log lines go to our stderr. Raises ChildFailed for an error event or a bad end;
-    leaving the iterator early (Ctrl-C) ends the child.
+    leaving the iterator early (Ctrl-C) ends the child. With `leaves_by_itself` Ctrl-C only asks the
+    child, which may have something to save, and its last events are waited for; a second one ends
+    it.
     """
     child = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
@@ -52,25 +60,43 @@ def events(
         encoding="utf-8",
     )
     stdin, stdout = cast(TextIO, child.stdin), cast(TextIO, child.stdout)  # both are pipes
-    failure = ""
+    failure, stack = "", ExitStack()
     try:
+        if leaves_by_itself:
+            stack.enter_context(_first_interrupt_goes_to(child))
         with stdin:
             if request is not None:
                 stdin.write(json.dumps(request))
         for line in stdout:
             event = json.loads(line)
-            if event.get("event") == "error":
+            if event.get("event") in ("error", "stopped"):
                 failure = event["message"]
             else:
                 yield event
         code = child.wait()
     finally:
+        stack.close()
         if child.poll() is None:
             child.terminate()
             child.wait()
         stdout.close()
     if failure or code:
         raise ChildFailed(failure or f"{module} ended with exit status {code}", code or 1)
+
+
+@contextmanager
+def _first_interrupt_goes_to(child: subprocess.Popen[str]) -> Iterator[None]:
+    """Ctrl-C reaches the child (from a terminal it has it already) and does not end us yet."""
+
+    def pass_on(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        child.send_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Drawing:
