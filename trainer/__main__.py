@@ -1,4 +1,4 @@
-"""`python -m trainer train|dataset ...`: the training child, started by the command line.
+"""`python -m trainer train|dataset|evaluate ...`: the training child, started by the command line.
 
 With `--json` every line of stdout is one event (`trainer.progress`). Whatever a person can put
 right is one sentence and exit code 2; a signal is answered by a checkpoint and 128 + its number.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainer import datasets, initial, launch
+from trainer import datasets, evaluate, initial, launch
 from trainer.catalog import first_problem, load_recipe
 from trainer.contract import AdapterSettings, Recipe, TrainingError
 from trainer.data.manifests import read_manifest
@@ -69,12 +69,13 @@ def _out_of_memory(error: RuntimeError) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description="Data to weights.")
-    commands = parser.add_subparsers(required=True, metavar="train|dataset")
+    commands = parser.add_subparsers(required=True, metavar="train|dataset|evaluate")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON event a line on stdout")
     _add_train(commands.add_parser("train", parents=[common], help="run a recipe on a dataset"))
     dataset = commands.add_parser("dataset", help="build, import or check a dataset")
     datasets.add_commands(dataset, common)
+    evaluate.add_command(commands, common)
     return parser
 
 

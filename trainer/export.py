@@ -90,7 +90,7 @@ def model_card(
         f"Recipe `{recipe_name}` (objective `{recipe.objective}`): {recipe.total_steps:,} steps of "
         f"{recipe.batch_size * recipe.gradient_accumulation_steps} examples, "
         f"{recipe.precision}, seed {recipe.seed}.",
-        "| figure | value |\n|---|---|\n"
+        "## Figures\n\n| figure | value |\n|---|---|\n"
         + "\n".join(f"| {name} | {value} |" for name, value in figures.items())
         if figures
         else "",

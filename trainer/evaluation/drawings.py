@@ -14,7 +14,7 @@ from torch import Tensor
 from trainer.data.order import step_seed
 from trainer.data.recolour import HUES, ink_hue, recolour
 from trainer.evaluation import distances, protocols
-from trainer.evaluation.figures import Figure, Skipped
+from trainer.evaluation.figures import Better, Figure, Skipped
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.protocols import Question
 from trainer.evaluation.results import Results, Tick
@@ -291,7 +291,7 @@ class Drawings:
 
     def _add(
         self, name: str, value: float, reference: float, reference_name: str = ENGLISH_JUDGE,
-        better: str = "higher", target: float | None = None, note: str = "",
+        better: Better = "higher", target: float | None = None, note: str = "",
     ) -> None:  # fmt: skip
         self.results.figures.append(
             Figure(name, value, "", reference_name, reference, better, target, note)

@@ -30,3 +30,11 @@ class Results:
     def add_sheet(self, name: str, picture: Image.Image, caption: str) -> None:
         """A picture to be saved as `name`."""
         self.sheets[name], self.captions[name] = picture, caption
+
+    def join(self, other: Results) -> None:
+        """Take over what another measure found."""
+        self.figures += other.figures
+        self.skipped += other.skipped
+        self.sheets |= other.sheets
+        self.captions |= other.captions
+        self.texts += other.texts
