@@ -55,7 +55,7 @@ def clip(
     picture = plot(samples, rate, title)
     size = {"width": picture.width, "height": picture.height}
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=provenance.png_info(), optimize=True)
+    picture.save(buffer, "PNG", pnginfo=provenance.png_info())
     return [
         Media(wav(samples, rate, provenance), "audio/wav", told),
         Media(opus(samples, rate, provenance), "audio/ogg", told, role="rendition"),

@@ -8,7 +8,8 @@ last digits is then far below a step of 16 bit samples. Torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ VELOCITIES = {-1: (38, 54), 0: (68, 92), 1: (106, 120)}
 PEAKS = {-1: 0.35, 0: 0.7, 1: 0.95}  # of the waveform, by loudness
 BEYOND = 10  # semitones that "low" and "high" go beyond the notes that suit a sound
 STEPS_BETWEEN = 10  # Griffin-Lim steps from one report to the next
-TOTAL_STEPS = 1 + GRIFFIN_LIM_STEPS // STEPS_BETWEEN
+FRAMES_APART = 32  # sounds of about one length are turned into waveforms together
 
 
 @dataclass(slots=True, eq=False)
@@ -186,11 +187,32 @@ class Model:
 
     # ---- playing
 
-    def _play(self, items: Sequence[_Item], on_step: OnStep) -> list[np.ndarray]:
-        """The waveforms, (T,) float32 each."""
-        if not items:
-            on_step(Step(TOTAL_STEPS, TOTAL_STEPS))
-            return []
+    def _play(self, items: Sequence[_Item], on_step: OnStep) -> dict[int, np.ndarray]:
+        """The waveforms, (T,) float32 each, by the item's place."""
+        groups: dict[int, list[int]] = {}  # frames -> places of the items
+        for place, item in enumerate(items):
+            groups.setdefault(_frames(item.duration_s), []).append(place)
+        total = 1 + len(groups) * (GRIFFIN_LIM_STEPS // STEPS_BETWEEN)
+        done = 0
+
+        def report(step: int = 0) -> None:
+            nonlocal done
+            if step % STEPS_BETWEEN == 0:
+                done += 1
+                on_step(Step(done, total))
+
+        pictures = self._pictures(items) if items else torch.empty(0)
+        report()
+        clips: dict[int, np.ndarray] = {}
+        for frames, places in sorted(groups.items()):
+            rngs = [items[place].random for place in places]
+            samples = waveform(pictures[places, :, :frames], rngs, report)
+            for place, clip in zip(places, samples.cpu().numpy(), strict=True):
+                clips[place] = _finished(clip, items[place].duration_s, items[place].peak)
+        return clips
+
+    def _pictures(self, items: Sequence[_Item]) -> Tensor:
+        """Log-mel pictures of all items: (B, MELS, FRAMES) float64."""
         played = Notes(
             sound=torch.tensor([item.sound for item in items]),
             kit=torch.tensor([item.kit for item in items]),
@@ -199,31 +221,22 @@ class Model:
             hold_s=_column([max(item.duration_s - RELEASE_S, 0.1) for item in items]),
         )
         there = Notes(*(value.to(self._device) for value in played.columns().values()))
-        z = torch.stack([item.z for item in items]).to(self._device)
-        pictures = self.net.player(there, z)
-        on_step(Step(1, TOTAL_STEPS))
-
-        def report(step: int) -> None:
-            if step % STEPS_BETWEEN == 0:
-                on_step(Step(1 + step // STEPS_BETWEEN, TOTAL_STEPS))
-
-        samples = waveform(pictures, [item.random for item in items], report)
-        pairs = zip(items, samples.cpu().numpy(), strict=True)
-        return [_finished(clip, item.duration_s, item.peak) for item, clip in pairs]
+        return self.net.player(there, torch.stack([item.z for item in items]).to(self._device))
 
     def _answer(
-        self, request: GenerateRequest, items: Sequence[_Item], clips: Sequence[np.ndarray]
+        self, request: GenerateRequest, items: Sequence[_Item], clips: Mapping[int, np.ndarray]
     ) -> Generated:
         media: list[Media] = []
-        own = [pair for pair in zip(items, clips, strict=True) if pair[0].request is request]
-        for item, clip in own:
+        own = [place for place, item in enumerate(items) if item.request is request]
+        for place in own:
+            item = items[place]
             facts: dict[str, Any] = {"sound": self.net.config.sounds[item.sound].name}
             if item.pitch:
                 facts["note"] = notes.name(item.pitch)
             provenance = Provenance("audio_gan", self._hash, item.seed)
             title = " · ".join(map(str, facts.values()))
-            media += media_audio.clip(clip, SAMPLE_RATE, title, facts, provenance)
-        used = {**request.params.model_dump(), "duration_s": own[0][0].duration_s}
+            media += media_audio.clip(clips[place], SAMPLE_RATE, title, facts, provenance)
+        used = {**request.params.model_dump(), "duration_s": items[own[0]].duration_s}
         return Generated(media, used)
 
 
@@ -242,6 +255,13 @@ def _choice(chances: Tensor, chance: float) -> int:
 
 def _column(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+def _frames(duration_s: float) -> int:
+    """Frames to be turned into a waveform: no more than a sound of this length needs, in few
+    different numbers, and always the same for the same length."""
+    needed = math.ceil(duration_s * SAMPLE_RATE / HOP) + 1
+    return min(FRAMES, math.ceil(needed / FRAMES_APART) * FRAMES_APART)
 
 
 def _finished(clip: np.ndarray, duration_s: float, peak: float) -> np.ndarray:

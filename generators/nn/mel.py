@@ -74,7 +74,7 @@ def picture(samples: Tensor) -> Tensor:
 
 
 def magnitudes_of(pictures: Tensor) -> Tensor:
-    """STFT magnitudes (B, WINDOW // 2 + 1, FRAMES) whose mel bands are the picture's.
+    """STFT magnitudes (B, WINDOW // 2 + 1, F) whose mel bands are those of pictures (B, MELS, F).
 
     Pseudo-inverse, then multiplicative updates that keep every value positive (Lee & Seung, 2001).
     """
@@ -92,7 +92,7 @@ def waveform(
     rngs: Sequence[torch.Generator],
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
-    """Clips (B, FRAMES * HOP) from pictures (B, MELS, FRAMES), peak as it comes.
+    """Clips (B, F * HOP) from pictures (B, MELS, F) of any number of frames, peak as it comes.
 
     The first phases of row i are drawn from `rngs[i]` (CPU), so a row does not depend on its
     neighbours. `on_step(n)` is called after step n of GRIFFIN_LIM_STEPS.
@@ -104,7 +104,7 @@ def waveform(
     phases = torch.polar(torch.ones_like(turns), 2 * math.pi * turns)
     before = torch.zeros_like(phases)
     for step in range(1, GRIFFIN_LIM_STEPS + 1):
-        now = stft(_inverse_stft(magnitudes * phases))[..., :FRAMES]
+        now = stft(_inverse_stft(magnitudes * phases))[..., : pictures.shape[-1]]
         ahead = now - MOMENTUM / (1 + MOMENTUM) * before
         phases = ahead / (ahead.abs() + 1e-9)
         before = now
@@ -113,12 +113,7 @@ def waveform(
 
 
 def _inverse_stft(spectrum: Tensor) -> Tensor:
+    """Complex (B, bins, F) -> (B, F * HOP); a silent frame more gives the last samples a window."""
     window = torch.hann_window(WINDOW, dtype=spectrum.real.dtype, device=spectrum.device)
-    last = spectrum[..., -1:]  # one more frame, so that the last HOP samples have a window
-    return torch.istft(
-        torch.cat([spectrum, torch.zeros_like(last)], -1),
-        WINDOW,
-        HOP,
-        window=window,
-        length=FRAMES * HOP,
-    )
+    length = spectrum.shape[-1] * HOP
+    return torch.istft(F.pad(spectrum, (0, 1)), WINDOW, HOP, window=window, length=length)

@@ -27,12 +27,14 @@ from generators.registry import ModelEntry
 Load = Callable[[str], Any]
 
 PARAMS: dict[str, dict[str, Any]] = {
-    "audio_gan": {"prompt": "a red heart"},
+    "audio_gan": {"prompt": "a red heart", "duration_s": 0.4},
     "diffusion": {"prompt": "a red heart"},
+    "gan": {"prompt": "a red heart"},
     "gpt2": {"prompt": "a red heart"},
     "lanczos": {"scale": 2},
     "lstm": {"prompt": "a red heart"},
     "super_resolution": {"scale": 2},
+    "vae": {"prompt": "a red heart"},
 }
 
 
