@@ -38,8 +38,10 @@ def curve(trained: Sequence[Point], held_out: Sequence[Point] = ()) -> Curve | N
     if len(line) < 2:
         return None
     beside = thinned(held_out)
-    values = sorted(value for _, value in (*line, *beside))
-    low, high = values[0], values[min(len(values) - 1, int(len(values) * SPIKES))]
+    values = sorted(value for _, value in line)
+    others = [value for _, value in beside]
+    low = min([values[0], *others])
+    high = max([values[min(len(values) - 1, int(len(values) * SPIKES))], *others])
     first, last = line[0][0], max(line[-1][0], beside[-1][0] if beside else 0)
 
     def path(points: Sequence[Point]) -> str:

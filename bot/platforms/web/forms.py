@@ -21,7 +21,10 @@ def makers(commands: Iterable[Command]) -> list[Command]:
     return [
         command
         for command in commands
-        if any(option.rest and option.required for option in command.option_list())
+        if any(
+            option.rest and option.required and option.type is not OptionType.IMAGE
+            for option in command.option_list()
+        )
     ]
 
 

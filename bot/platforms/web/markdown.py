@@ -19,7 +19,7 @@ MAX_CHARACTERS: Final = 40_000
 _HEADING = re.compile(r"#{1,6}\s+(\S.*)")
 _BULLET = re.compile(r"\s{0,3}(?:[-*+]|\d{1,3}[.)])\s+(.*)")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,}).*")
-_PICTURE = re.compile(r"!\[[^\]]{0,300}\]\([^)]{0,500}\)")
+_PICTURE = re.compile(r"!\[([^\]]{0,300})\]\(([^)\s]{0,200})\)")
 _SPAN = re.compile(
     r"`(?P<code>[^`]{1,500})`|\*\*(?P<strong>[^*]{1,500})\*\*"
     r"|\[(?P<text>[^\[\]]{1,300})\]\((?P<link>https?://[^\s()]{1,500})\)"
@@ -38,18 +38,20 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Block:
     """A part of a card. `rows` are a table's rows (the first is its head), a list's items as rows
-    of one cell, a heading's or a paragraph's one row of one cell; `code` is a listing as it is."""
+    of one cell, a heading's or a paragraph's one row of one cell; `code` is a listing as it is;
+    `file` is a picture's address as the card has it, and what it shows its one row of one cell."""
 
-    kind: Literal["heading", "paragraph", "list", "table", "code"]
+    kind: Literal["heading", "paragraph", "list", "table", "code", "picture"]
     rows: tuple[tuple[tuple[Span, ...], ...], ...] = ()
     code: str = ""
+    file: str = ""
 
 
 def blocks(text: str) -> list[Block]:
-    """The card's parts in order, without pictures (the page shows its own) and front matter."""
+    """The card's parts in order, without front matter."""
     lines = _without_front_matter(text[:MAX_CHARACTERS].splitlines())
     found = list(_read(lines))
-    return [block for block in found if block.code or any(any(row) for row in block.rows)]
+    return [one for one in found if one.code or one.file or any(any(row) for row in one.rows)]
 
 
 def spans(text: str) -> tuple[Span, ...]:
@@ -98,8 +100,10 @@ def _read(lines: list[str]) -> Iterator[Block]:
         else:
             body = [line, *takewhile(_goes_on, lines[at + 1 :])]
             at += len(body)
-            joined = _PICTURE.sub("", " ".join(one.strip() for one in body)).strip()
-            yield Block("paragraph", ((spans(joined),),))
+            joined = " ".join(one.strip() for one in body)
+            yield Block("paragraph", ((spans(_PICTURE.sub("", joined).strip()),),))
+            for picture in _PICTURE.finditer(joined):
+                yield Block("picture", ((spans(picture[1]),),), file=picture[2])
 
 
 def _ending(lines: list[str], start: int, fence: str) -> Iterator[int]:

@@ -53,21 +53,37 @@ class Media:
             raise NotFound(
                 "The file is not in the studio's store any more.", "文件已不在工作室的存储中。"
             ) from error
-        tag = f'"{artifact.key}"'
-        headers = {
-            "Cache-Control": "private, max-age=31536000, immutable",
-            "ETag": tag,
-            "Accept-Ranges": "bytes",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        }
-        if request.headers.get("If-None-Match") == tag:
-            return web.Response(status=304, headers=headers)
-        mime = plain_mime(artifact)
-        if mime not in SHOWN or "download" in request.query:
+        name = None
+        if plain_mime(artifact) not in SHOWN or "download" in request.query:
             name = file_name(artifact, request.query.get("download", ""))
-            headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        headers["Content-Type"] = _content_type(mime)
-        return answer_range(request, data, headers)
+        return answer_bytes(request, data, artifact.mime, artifact.key, save_as=name)
+
+
+def answer_bytes(
+    request: web.Request,
+    data: bytes,
+    mime: str,
+    key: str,
+    *,
+    save_as: str | None = None,
+    lasting: bool = True,
+) -> web.Response:
+    """Stored bytes, under their own type where a page may show it. `key` names the content;
+    `lasting`: whether the address will always lead to it."""
+    tag = f'"{key}"'
+    plain = _plain(mime)
+    headers = {
+        "Cache-Control": f"private, {'max-age=31536000, immutable' if lasting else 'no-cache'}",
+        "ETag": tag,
+        "Accept-Ranges": "bytes",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if request.headers.get("If-None-Match") == tag:
+        return web.Response(status=304, headers=headers)
+    if save_as is not None:
+        headers["Content-Disposition"] = f'attachment; filename="{save_as}"'
+    headers["Content-Type"] = _content_type(plain)
+    return answer_range(request, data, headers)
 
 
 def answer_range(request: web.Request, data: bytes, headers: dict[str, str]) -> web.Response:
@@ -88,7 +104,7 @@ def answer_range(request: web.Request, data: bytes, headers: dict[str, str]) -> 
 
 def plain_mime(artifact: Artifact) -> str:
     """The type without parameters such as the character set."""
-    return artifact.mime.split(";")[0].strip().lower()
+    return _plain(artifact.mime)
 
 
 def file_name(artifact: Artifact, number: str = "") -> str:
@@ -97,6 +113,10 @@ def file_name(artifact: Artifact, number: str = "") -> str:
     extension = SHOWN.get(plain_mime(artifact), "bin")
     told = number if _NUMBER.fullmatch(number) else artifact.position + 1
     return f"atelier-{artifact.job_id[:8]}-{told}.{extension}"
+
+
+def _plain(mime: str) -> str:
+    return mime.split(";")[0].strip().lower()
 
 
 def _content_type(mime: str) -> str:

@@ -145,6 +145,7 @@ class WebPlatform:
             web.get("/api/turns", api(self._api.turns)),
             web.get("/api/turns/{job_id:[0-9a-f]{32}}", api(self._api.turn)),
             web.get("/api/pictures", api(self._pictures.page)),
+            web.get("/pictures", api(self._pictures.one)),
             web.get("/api/events", api(self._api.events), allow_head=False),
             web.get("/artifacts/{artifact_id:[0-9a-f]{32}}", api(self._media.serve)),
             web.get("/models", page(self._showcase.page)),

@@ -145,6 +145,18 @@ def meter_json(meter: Meter | None) -> dict[str, Any] | None:
     return {"fraction": meter.fraction, "text": meter.text, "detail": meter.detail}
 
 
+def figures(measured: Mapping[str, float | str]) -> tuple[tuple[str, str], ...]:
+    """Measurements as people read them: words, and as many digits as a measurement is worth."""
+    return tuple(
+        (name.replace("_", " "), value if isinstance(value, str) else _measure(value))
+        for name, value in measured.items()
+    )
+
+
+def _measure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _shown_fields(reply: Reply) -> list[tuple[Option, str]]:
     """A form's fields that matter at once: what is needed, and what comes filled in."""
     fields = reply.form.fields if reply.form else ()

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from bot.platforms.web.curves import Curve, curve
 from bot.platforms.web.folders import files_in
+from bot.platforms.web.rendering import figures
 from trainer.contract import RunProgress, read_progress
 
 PATTERNS: Final = ("loss.png", "samples/*")
@@ -109,7 +110,7 @@ def _read(folder: Path, now: float) -> Run | None:
         eta_s=progress.eta_s,
         updated_at=progress.updated_at,
         message=progress.message,
-        figures=tuple((name.replace("_", " "), f"{v:.4g}") for name, v in progress.figures.items()),
+        figures=figures(progress.figures),
         sample=pictures[0] if pictures else "",
         earlier=tuple(pictures[1 : MAX_EARLIER + 1]),
         clips=tuple(_newest_first(samples, files, {".ogg", ".wav"})[:MAX_EARLIER]),

@@ -17,7 +17,7 @@ from aiohttp import web
 from bot.errors import BadOption
 from bot.platforms.web.folders import answer_file, files_in
 from bot.platforms.web.markdown import Block, blocks
-from bot.platforms.web.rendering import Pages, meter
+from bot.platforms.web.rendering import Pages, figures, meter
 from bot.platforms.web.visitors import Visitor
 from generators.contract import Modality
 from generators.registry import ModelEntry
@@ -112,7 +112,7 @@ class Showcase:
             sheet=SHEET if SHEET in files else "",
             clips=_clips(files),
             figures=_figures(folder) if folder else (),
-            card=tuple(blocks(_card(folder))) if folder else (),
+            card=_card(folder, files) if folder else (),
         )
 
 
@@ -136,20 +136,15 @@ def _figures(folder: Path) -> tuple[tuple[str, str], ...]:
         manifest = read_manifest(folder)
     except WeightsError:
         return ()
-    figures = manifest.figures if manifest else {}
-    return tuple((name.replace("_", " "), _shown(value)) for name, value in figures.items())
+    return figures(manifest.figures) if manifest else ()
 
 
-def _shown(value: float | str) -> str:
-    """Three or four digits are all that a measurement is worth."""
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _card(folder: Path) -> str:
+def _card(folder: Path, files: Mapping[str, Path]) -> tuple[Block, ...]:
+    """The model card without the sheet, which is shown above, and pictures that lie elsewhere."""
     try:
         with (folder / CARD).open("rb") as file:
-            return file.read(MAX_CARD_BYTES).decode(errors="replace")
+            text = file.read(MAX_CARD_BYTES).decode(errors="replace")
     except OSError:
-        return ""
+        return ()
+    shown = files.keys() - {SHEET}
+    return tuple(one for one in blocks(text) if not one.file or one.file in shown)

@@ -133,8 +133,6 @@ TEXTS: Final[Mapping[str, Text]] = {
     "loaded_model": Text(en="Loaded", zh="已加载"),
     "samples_of": Text(en="Samples of {model}", zh="{model} 的样例"),
     "figures": Text(en="Measured on held-out examples", zh="在留出样本上的测量"),
-    "figure": Text(en="Figure", zh="指标"),
-    "value": Text(en="Value", zh="数值"),
     "licence": Text(en="Licence", zh="许可证"),
     "model_card": Text(en="Model card", zh="模型卡"),
     # --- training ---

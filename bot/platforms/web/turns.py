@@ -33,7 +33,7 @@ class Turn:
     """`key` names it in the page: the job's id, or one of its own. `state` is a job's state, or
     `said` for an answer without a job. `prompt` describes the media to who cannot see them;
     `title` is how commands head the answer, left out where the page shows what was asked anyway.
-    `texts` holds whole texts by artifact id."""
+    `texts` holds whole texts by artifact id, `inputs` names the pictures that were worked on."""
 
     key: str
     state: str
@@ -45,6 +45,7 @@ class Turn:
     modality: str = ""
     count: int = 1
     texts: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> bool:
@@ -111,6 +112,7 @@ class Turns:
             modality=_modality(job),
             count=job.count,
             texts=await self._texts(reply.media),
+            inputs=tuple(f"{job.id}@{name}" for name in job.inputs),
         )
 
     def form(self, command: Command, typed: str, key: str) -> Turn:

@@ -48,7 +48,7 @@ function completeCommand(word, from, to, commands) {
 function wrapWords(text, commands) {
   const words = text.trim();
   const items = commands
-    .filter((one) => one.options.some((option) => option.rest && option.required))
+    .filter((one) => one.options.some((option) => option.rest && option.required && option.type !== "image"))
     .map((one) => ({
       label: `/${one.name} ${words}`,
       says: one.summary,

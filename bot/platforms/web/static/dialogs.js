@@ -33,7 +33,7 @@ export function openDialog(html, submit) {
     }
   });
   dialog.showModal();
-  const first = form.querySelector("textarea, input, select, [data-choose]");
+  const first = form.querySelector("textarea, input:not([type=file]), select, [data-choose], [data-remove]");
   first?.focus();
   first?.setSelectionRange?.(first.value.length, first.value.length);
 }

@@ -70,7 +70,7 @@ class Field {
     });
     place.addEventListener("drop", () => place.classList.remove("is-over"));
     const id = place.dataset.given;
-    if (id) this.put({ id, name: id, source: `/artifacts/${id}` });
+    if (id) this.put({ id, name: id, source: `/pictures?of=${encodeURIComponent(id)}` });
   }
 
   put(picture) {
