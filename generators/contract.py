@@ -42,6 +42,7 @@ class GeneratorSpec:
     `image_input`, `upscale`.
     `compat_fields` are the params that must be equal for two requests to share one batch.
     `max_batch` counts items (a request of four pictures is four).
+    `continuous`: its models are `ContinuousModel`s, whose requests need not wait for one another.
     `first_estimate_gpu_ms` is the guess per item until the studio has its own history.
     """
 
@@ -55,6 +56,7 @@ class GeneratorSpec:
     first_estimate_gpu_ms: int
     max_count: int = 4
     needs_weights: bool = True
+    continuous: bool = False
 
     def compat_key(self, model: str, params: Params) -> str:
         """Requests with equal keys may share a batch; short, and stable across processes."""
@@ -107,7 +109,8 @@ class Step:
     """One step of a running batch. The mappings are by job id and may be empty.
 
     `finished` holds results that need not wait for the rest of the batch; `generate` returns them
-    once more in their place.
+    once more in their place. `progress` is (done, total) of jobs that have steps of their own; it
+    stands for the two numbers of the whole batch.
     """
 
     inference_step: int  # 1 ... total_steps
@@ -115,6 +118,7 @@ class Step:
     previews: Mapping[str, Media] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     finished: Mapping[str, Generated] = field(default_factory=dict)
+    progress: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Cancelled(Exception):
@@ -159,6 +163,44 @@ class Model(Protocol):
         ...
 
 
+class Session(Protocol):
+    """Requests that run together but come and go between two steps. Used from one thread.
+
+    A request's result is what `Model.generate` would have given it, whenever it joined and whoever
+    else was there.
+    """
+
+    @property
+    def jobs(self) -> Sequence[str]:
+        """The ids of the requests that have no result yet, in the order they joined."""
+        ...
+
+    def room(self) -> int:
+        """How many items may join now."""
+        ...
+
+    def join(self, request: GenerateRequest) -> None:
+        """Take a request in; the next step is its first. Raises BadRequest."""
+        ...
+
+    def leave(self, job_id: str) -> None:
+        """Drop a request without a result; one that is not here is no error."""
+        ...
+
+    def step(self) -> Step:
+        """One step of all requests: `progress` of each, `texts` that are worth showing, and
+        `finished`, whose requests have left. Only while there are any."""
+        ...
+
+
+class ContinuousModel(Model, Protocol):
+    """A model whose requests may join a running batch (a spec with `continuous`)."""
+
+    def open(self, max_items: int) -> Session:
+        """A new, empty session for so many items at once."""
+        ...
+
+
 class Receipt(BaseModel):
     """How a result came about; enough to make it again. Kept in SQL with the job."""
 
@@ -174,5 +216,6 @@ class Receipt(BaseModel):
     versions: dict[str, str]
     device: str
     dtype: str
-    batch_size: int  # items that ran together
+    tolerance: str = ""  # how far company may change the result, where the format is not exact
+    batch_size: int  # items that ran together, at most
     gpu_ms: int  # this request's share of the batch's time

@@ -124,7 +124,29 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     on nothing but its own two values.
     """
     precise = torch.float32 if logits.device.type == "mps" else torch.float64
-    cumulative = logits.to(precise).softmax(-1).cumsum(-1)  # (B, V)
+    candidates, logits = _possible(logits)
+    cumulative = logits.to(precise).softmax(-1).cumsum(-1)  # (B, W)
     target = uniform.to(precise)[:, None] * cumulative[:, -1:]
-    drawn = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
-    return drawn.clamp(max=logits.shape[-1] - 1)
+    drawn = torch.searchsorted(cumulative, target, right=True)
+    drawn = drawn.clamp(max=logits.shape[-1] - 1)
+    if candidates is not None:
+        drawn = candidates.gather(-1, drawn)
+    return drawn.squeeze(-1)
+
+
+def _possible(logits: Tensor) -> tuple[Tensor | None, Tensor]:
+    """The tokens that can be drawn, in their order, and their logits: (B, W) each, short rows
+    filled with what cannot be drawn. Few of a large vocabulary are left by `keep_likeliest`, and
+    the exact sums are made of these alone. (None, logits) where that would save nothing."""
+    possible = logits > -torch.inf
+    counts = possible.sum(-1)
+    widest = int(counts.max())
+    if 4 * widest > logits.shape[-1]:
+        return None, logits
+    rows, tokens = possible.nonzero(as_tuple=True)
+    place = torch.arange(len(rows), device=logits.device) - (counts.cumsum(0) - counts)[rows]
+    candidates = torch.zeros(len(logits), widest, dtype=torch.int64, device=logits.device)
+    kept = logits.new_full((len(logits), widest), -torch.inf)
+    candidates[rows, place] = tokens
+    kept[rows, place] = logits[rows, tokens]
+    return candidates, kept

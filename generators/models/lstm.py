@@ -1,90 +1,88 @@
 """Text from text with a small LSTM language model: the family of before the transformer. Torch.
 
-The network is that of Merity et al., "Regularizing and optimizing LSTM language models" (2018):
-tied embeddings and dropout masks that stay the same for a whole row. It is small because the word
-table is narrow: the cells are wider and a linear layer leads back to the table's width.
+A step costs the same however long the text has become, and a request's memory is one column of
+numbers; what it has read a few dozen words ago it has forgotten.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import AutoTokenizer
 
-from generators.nn import folders
-
-State = tuple[Tensor, Tensor]
-"""(hidden, cell), each (L, B, H): all that an LSTM remembers of its rows."""
-
-
-class LstmConfig(BaseModel):
-    """What `config.json` holds: all that the network is made from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model_type: str = Field(default="atelier_lstm", pattern="^atelier_lstm$")
-    vocab_size: int = Field(ge=2)
-    width: int = Field(ge=1, description="of the word table, used at both ends")
-    hidden: int = Field(ge=1, description="of the cells")
-    layers: int = Field(ge=1, le=8)
-    context: int = Field(default=96, ge=8, description="tokens of the rows it was trained on")
+from generators.contract import BadRequest, Generated, GenerateRequest, OnStep
+from generators.nn.lstm import LstmNet, State, load_net
+from generators.registry import ModelEntry
+from generators.runtime import Runtime, tensors_bytes
+from generators.weights import WeightsError
+from generators.writing.rows import Reader
+from generators.writing.session import TextSession, write_together
 
 
-class LstmNet(nn.Module):
-    """Tokens in, scores of the next token out."""
+class StateMemory:
+    """A `writing.memories.Memory`: what an LSTM remembers is one column of numbers for each row."""
 
-    def __init__(self, config: LstmConfig, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.config, self.dropout = config, dropout
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.cells = nn.ModuleList(
-            nn.LSTM(config.width if layer == 0 else config.hidden, config.hidden, batch_first=True)
-            for layer in range(config.layers)
-        )
-        self.narrow = nn.Linear(config.hidden, config.width)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
-        for cell in self.cells:
-            # Remember at first (Jozefowicz et al., 2015): the second quarter is the forget gate.
-            nn.init.ones_(cell.bias_hh_l0.data[config.hidden : 2 * config.hidden])
+    joins = True
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Features (B, T, width), to be scored by `scores`, and the state after the last token.
+    def __init__(self, net: LstmNet) -> None:
+        self._net = net
+        self._device = net.embedding.weight.device
+        shape = (net.config.layers, 0, net.config.hidden)
+        empty = torch.zeros(shape, device=self._device, dtype=net.embedding.weight.dtype)
+        self._state: State = (empty, empty)
 
-        tokens (B, T) int64; without a state, rows begin.
-        """
-        features = self._locked_dropout(self.embedding(tokens))
-        hidden: list[Tensor] = []
-        memory: list[Tensor] = []
-        for layer, cell in enumerate(self.cells):
-            before = None if state is None else (state[0][layer, None], state[1][layer, None])
-            output, (last, kept) = cell(features, before)
-            features = self._locked_dropout(output if layer == 0 else features + output)
-            hidden.append(last)
-            memory.append(kept)
-        return self.narrow(features), (torch.cat(hidden), torch.cat(memory))
+    def add(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        read = [self._read(torch.tensor([list(text)]), None) for text in texts]
+        hidden, memory = zip(self._state, *(state for _, state in read), strict=True)
+        self._state = (torch.cat(hidden, dim=1), torch.cat(memory, dim=1))
+        return torch.cat([scores for scores, _ in read])
 
-    def scores(self, features: Tensor) -> Tensor:
-        """Logits (..., V) of features (..., width): the word table once more."""
-        return nn.functional.linear(features, self.embedding.weight, self.bias)
+    def advance(self, tokens: Tensor) -> Tensor:
+        scores, self._state = self._read(tokens[:, None], self._state)
+        return scores
 
-    def _locked_dropout(self, features: Tensor) -> Tensor:
-        """One mask for all steps of a row (Gal & Ghahramani, 2016)."""
-        if not self.training or not self.dropout:
-            return features
-        mask = torch.empty_like(features[:, :1]).bernoulli_(1 - self.dropout)
-        return features * mask / (1 - self.dropout)
+    def keep(self, order: Sequence[int]) -> None:
+        kept = torch.tensor(order, dtype=torch.int64, device=self._device)
+        self._state = (self._state[0][:, kept], self._state[1][:, kept])
+
+    def _read(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+        features, after = self._net(tokens.to(self._device), state)
+        return self._net.scores(features[:, -1]).float(), after
 
 
-def save_net(net: LstmNet, folder: Path) -> None:
-    """Write `config.json` and `model.safetensors` (float16) into the folder."""
-    folders.save(net, net.config.model_dump(), folder)
+class Model:
+    """A loaded LSTM and its tokenizer; manifest `limits` are those of `writing.rows.Reader`.
 
+    It reads the last `context` tokens of a prompt, as many as its rows had in training, and writes
+    on from there without looking back.
+    """
 
-def load_net(folder: Path, dropout: float = 0.0) -> LstmNet:
-    """The network of a folder, in float32. Raises WeightsError where the folder holds none."""
-    net = LstmNet(LstmConfig.model_validate(folders.read_config(folder)), dropout)
-    folders.fill(net, folder)
-    return net
+    libraries = ("torch", "transformers", "tokenizers")
+
+    def __init__(self, net: LstmNet, tokenizer: Any, entry: ModelEntry) -> None:
+        self.net, self.tokenizer = net, tokenizer
+        self.memory_bytes = tensors_bytes([net])
+        ends = frozenset(t for t in (tokenizer.eos_token_id,) if t is not None)
+        self._reader = Reader(tokenizer, entry, net.config.context, ends, endless=True)
+
+    @classmethod
+    def load(cls, entry: ModelEntry, runtime: Runtime) -> Model:
+        """Load from the entry's folder. Raises WeightsError for a hub id or another family's."""
+        if entry.folder is None:
+            raise WeightsError("lstm weights are a folder that the trainer has written")
+        tokenizer = AutoTokenizer.from_pretrained(entry.folder)
+        net = load_net(entry.folder).to(runtime.device, runtime.dtype_for(entry))
+        return cls(net.eval(), tokenizer, entry)
+
+    def open(self, max_items: int) -> TextSession:
+        """See `contract.ContinuousModel`."""
+        return TextSession(self._reader, StateMemory(self.net), max_items)
+
+    def generate(
+        self, requests: Sequence[GenerateRequest], on_step: OnStep
+    ) -> list[Generated | BadRequest]:
+        """Write all texts together; see `contract.Model`."""
+        return write_together(self.open, requests, on_step)

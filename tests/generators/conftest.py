@@ -99,7 +99,7 @@ def gpt2_folder(
 def lstm_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
     import torch
 
-    from generators.models.lstm import LstmConfig, LstmNet, save_net
+    from generators.nn.lstm import LstmConfig, LstmNet, save_net
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights") / "lstm"
@@ -200,6 +200,58 @@ def super_resolution_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(tail.weight, std=0.05)
     save(net, folder)
     write_manifest(folder, WeightsManifest(generator="super_resolution"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def autoencoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random autoencoder of 16 px pictures to latents of 4 x 8 x 8."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    folder = tmp_path_factory.mktemp("weights") / "autoencoder"
+    torch.manual_seed(0)
+    AutoencoderKL(
+        sample_size=16,
+        block_out_channels=[8, 8],
+        norm_num_groups=4,
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        latent_channels=4,
+        mid_block_add_attention=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gan_folder(autoencoder_folder: Path, super_resolution_folder: Path) -> Path:
+    import torch
+
+    from generators.nn import painter
+
+    folder = autoencoder_folder.with_name("gan")
+    torch.manual_seed(0)
+    shape = painter.Shape(buckets=64, width=16, blocks=1, chance=4, finish=8, channels=4)
+    painter.save(painter.WordPainter(shape), folder)
+    parts = {"autoencoder": "../autoencoder", "upscaler": str(super_resolution_folder)}
+    write_manifest(folder, WeightsManifest(generator="gan", parts=parts))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vae_folder(autoencoder_folder: Path, super_resolution_folder: Path) -> Path:
+    import torch
+
+    from generators.nn import word_vae
+
+    folder = autoencoder_folder.with_name("vae")
+    torch.manual_seed(0)
+    shape = word_vae.Shape(
+        buckets=64, width=16, encoder_width=16, prior_width=16, chance=4, finish=8, channels=4
+    )
+    word_vae.save(word_vae.WordVae(shape), folder)
+    parts = {"autoencoder": "../autoencoder", "upscaler": str(super_resolution_folder)}
+    write_manifest(folder, WeightsManifest(generator="vae", parts=parts))
     return folder
 
 

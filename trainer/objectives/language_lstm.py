@@ -1,7 +1,7 @@
 """Next-token prediction with a small LSTM, after Merity et al. (2018).
 
 No library has a class for it: the folder holds `config.json`, `model.safetensors` and a tokenizer
-of the transformers library, and `generators.models.lstm.load_net` reads it.
+of the transformers library, and `generators.nn.lstm.load_net` reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer
 
 from generators import sampling
-from generators.models.lstm import LstmConfig, LstmNet, load_net, save_net
+from generators.nn.lstm import LstmConfig, LstmNet, load_net, save_net
 from generators.weights import STARTER
 from trainer.contract import TrainingError
 from trainer.data import text
@@ -32,7 +32,7 @@ CARD = Card(
     title="A small LSTM language model",
     usage="""from pathlib import Path
 from transformers import AutoTokenizer
-from generators.models.lstm import load_net
+from generators.nn.lstm import load_net
 
 folder = "path/to/this/folder"
 net, tokenizer = load_net(Path(folder)).eval(), AutoTokenizer.from_pretrained(folder)

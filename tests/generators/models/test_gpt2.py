@@ -14,6 +14,7 @@ from generators import catalog
 from generators.contract import BadRequest, Generated, GenerateRequest, Step
 from generators.models import gpt2
 from generators.registry import ModelEntry
+from generators.writing import session
 
 PARAMS = catalog.spec("gpt2").params
 
@@ -138,7 +139,7 @@ def test_a_text_longer_than_the_context_goes_on_and_keeps_its_seed(model: gpt2.M
 
 
 def test_text_streams_and_only_grows(model: gpt2.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpt2, "TEXT_EVERY_S", -1.0)
+    monkeypatch.setattr(session, "TEXT_EVERY_S", -1.0)
     seen: list[str] = []
 
     def on_step(step: Step) -> frozenset[str]:
