@@ -44,12 +44,14 @@ def run(options: argparse.Namespace, report: Reporter) -> int:
     dataset = options.data or starter_dataset(entry, settings.data_dir, report)
     out = options.out or _own_folder(entry)
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    from trainer.evaluation.audio_judge import INSTRUMENTS_JUDGE
     from trainer.evaluation.examination import Examination
     from trainer.evaluation.picture_judge import EMOJI_JUDGE
 
+    judge = INSTRUMENTS_JUDGE if entry.modality == "audio" else EMOJI_JUDGE
     try:
         examination = Examination(
-            entry, dataset, options.judge or EMOJI_JUDGE, options.quick, out, settings
+            entry, dataset, options.judge or judge, options.quick, out, settings
         )
         results = examination.run(report)
     except WeightsError as error:

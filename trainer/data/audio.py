@@ -36,6 +36,7 @@ class Clips:
     sounds: tuple[Sound, ...]  # of the whole dataset, both splits
     notes: Notes  # N rows
     examples: list[Example]
+    folder: Path  # of the dataset
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -59,7 +60,7 @@ def load(folder: Path, split: Split) -> Clips:
         some = [decode(folder, example) for example in examples[start : start + CHUNK]]
         pictures[start : start + CHUNK] = picture(torch.stack(some)).half()
     sounds = vocabulary(manifest)
-    return Clips(pictures, sounds, notes_of(examples, sounds), examples)
+    return Clips(pictures, sounds, notes_of(examples, sounds), examples, folder)
 
 
 def decode(folder: Path, example: Example) -> Tensor:

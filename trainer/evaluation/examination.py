@@ -15,7 +15,8 @@ from generators.settings import GeneratorSettings
 from generators.weights import WeightsManifest, read_manifest, write_manifest
 from trainer.contract import TrainingError
 from trainer.data import manifests
-from trainer.evaluation import card, drawings, reconstruction, writings
+from trainer.evaluation import card, drawings, reconstruction, sounds, writings
+from trainer.evaluation.audio_judge import AudioJudge
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.picture_judge import PictureJudge
 from trainer.evaluation.results import Results, Tick
@@ -70,6 +71,9 @@ class Examination:
                 (texts.written + min(texts.read, 2500),
                  lambda tick: writings.measure(subject, self.dataset, texts, tick))
             )  # fmt: skip
+        if subject.spec.modality == "audio":
+            heard = sounds.QUICK if self.quick else sounds.FULL
+            found.append((heard.total, lambda tick: self._sounded(subject, heard, tick)))
         if subject.spec.modality != "image":
             return found
         if subject.can("prompt"):
@@ -96,6 +100,13 @@ class Examination:
             raise TrainingError(f"There is no judge of pictures in {self.judge}: {error}") from None
         gallery = Gallery.load(judge, self.dataset)
         return drawings.Drawings(subject, gallery, plan, tick).measure()
+
+    def _sounded(self, subject: Subject, plan: sounds.Plan, tick: Tick) -> Results:
+        try:
+            judge = AudioJudge.load(self.judge)
+        except OSError as error:
+            raise TrainingError(f"There is no judge of sounds in {self.judge}: {error}") from None
+        return sounds.measure(subject, self.dataset, judge, plan, tick)
 
     def _write(self, out: Path, results: Results) -> None:
         """Sheets, the card, and the figures in `atelier.json`; weights stay as they are."""

@@ -32,7 +32,7 @@ from trainer.spectrograms import drawn
 
 EVALUATION_BATCH = 64
 SHOWN = 12  # pairs on a sample sheet
-MAX_HELD_S = 1.8  # longest note that can be asked for; then comes its release
+MAX_SECONDS = 2.0  # of a sound: what a picture holds
 
 CARD = Card(
     title="One-shot instruments",
@@ -252,7 +252,7 @@ class Objective:
             or {"en": "Plays single notes and drum hits.", "zh": "演奏单个音符与鼓点。"},
             licence=self.setting.manifest.licence,
             defaults=dict(recipe.defaults),
-            limits={"max_seconds": MAX_HELD_S, **recipe.limits},
+            limits={"max_seconds": MAX_SECONDS, **recipe.limits},
             figures={name: round(value, 4) for name, value in figures.items()},
         )
         write_manifest(folder, manifest)
