@@ -19,11 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bot import children, flags, settings
+from bot.cli_models import models_app
+from bot.cli_training import dataset_app, train
 from bot.errors import AtelierError
 from generators import catalog, logs
 from generators.contract import MAX_SEED
 from generators.engine import attach
-from generators.models_file import HostEntry, RegistryError, add_model, remove_model, set_default
+from generators.models_file import RegistryError
 from generators.registry import read_registry
 from generators.weights import WeightsError
 
@@ -34,9 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-models_app = typer.Typer(help="The models this studio offers.", no_args_is_help=True)
-dataset_app = typer.Typer(help="Datasets for training.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
+app.command()(train)
 app.add_typer(models_app, name="models")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(db_app, name="db")
@@ -158,126 +159,6 @@ def _generate(
         typer.echo(text)
     for path in last.get("files", ()) if not as_json else ():
         console.print(f"Wrote {path} (seed {request['seed']})", highlight=False, markup=False)
-
-
-# --- Training ---------------------------------------------------------------------------------
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or a TOML file.")],
-    data: Annotated[Path, typer.Option(help="The dataset folder.")],
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop early.")] = None,
-    json_: Json = False,
-) -> None:
-    """Train a model from a recipe and a dataset."""
-    arguments = ["train", recipe, "--data", str(data), "--out", str(out), "--json"]
-    arguments += ["--resume"] if resume else []
-    arguments += ["--init", str(init)] if init else []
-    arguments += ["--max-steps", str(max_steps)] if max_steps else []
-    _run_trainer(arguments, recipe, json_)
-
-
-@dataset_app.command("build")
-def dataset_build(
-    name: Annotated[str, typer.Argument(help="emoji or lexicon.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-) -> None:
-    """Make a starter dataset from fonts and dictionaries of the system."""
-    _run_trainer(["dataset", "build", name, "--out", str(out), "--json"], name, False)
-
-
-@dataset_app.command("check")
-def dataset_check(folder: Annotated[Path, typer.Argument(help="The dataset folder.")]) -> None:
-    """Find broken, duplicate and oversized examples, and say which."""
-    _run_trainer(["dataset", "check", str(folder), "--json"], folder.name, False)
-
-
-def _run_trainer(arguments: list[str], title: str, as_json: bool) -> None:
-    with children.Drawing(Console(stderr=True), title, quiet=as_json) as drawing:
-        for event in children.events("trainer", arguments):
-            if as_json:
-                typer.echo(json.dumps(event, ensure_ascii=False))
-            else:
-                _draw_training(drawing, event)
-
-
-def _draw_training(drawing: children.Drawing, event: children.Event) -> None:
-    match event["event"]:
-        case "progress" if "loss" in event:
-            note = f"loss {event['loss']:.4f}  {event.get('examples_per_s', 0):.0f} examples/s"
-            drawing.step(event["optimizer_step"], event["total_steps"], note)
-        case "progress":
-            drawing.step(event["done"], event["total"])
-        case "done":
-            drawing.say("  ".join(f"{k}: {v}" for k, v in event.items() if k != "event"))
-        case kind:
-            drawing.say(f"{kind}: {event.get('path', event.get('message', ''))}")
-
-
-# --- Models -----------------------------------------------------------------------------------
-
-
-@models_app.command("list")
-def models_list(json_: Json = False) -> None:
-    """Show the models on offer."""
-    entries = read_registry(settings.load().generators.models_path).entries.values()
-    if json_:
-        typer.echo(json.dumps([entry.model_dump(mode="json") for entry in entries], indent=2))
-        return
-    table = Table("name", "what", "generator", "licence", "weights", box=None, pad_edge=False)
-    for entry in entries:
-        name = f"{entry.name} *" if entry.default else entry.name
-        where = "ships with Atelier" if entry.starter else entry.weights
-        table.add_row(name, entry.modality, entry.generator, entry.licence, where)
-    Console().print(table)
-
-
-@models_app.command("add")
-def models_add(
-    name: Annotated[str, typer.Argument(help="The name members will use.")],
-    weights: Annotated[str, typer.Argument(help="A folder, or a hub id such as owner/name.")],
-    generator: Annotated[str, typer.Option(help="diffusion, gpt2, ...")] = "diffusion",
-    revision: Annotated[str | None, typer.Option(help="The hub commit (40 hex digits).")] = None,
-    licence: Annotated[str, typer.Option(help="The weights' licence.")] = "",
-    default: Annotated[bool, typer.Option(help="Take it where none is named.")] = False,
-) -> None:
-    """Offer a model of your own: a local folder or a hub id."""
-    path = settings.load().generators.models_path
-    folder = Path(weights)
-    entry = HostEntry(
-        generator=generator,
-        weights=str(folder.resolve()) if folder.exists() else weights,
-        revision=revision,
-        licence=licence,
-    )
-    add_model(path, name, entry)
-    try:
-        offered = read_registry(path).entry(name)
-    except (RegistryError, WeightsError):
-        remove_model(path, name)  # a broken entry would stop the next start
-        raise
-    if default:
-        set_default(path, offered.modality, name)
-    typer.echo(f"{name} is on offer for new starts of the studio ({path}).")
-
-
-@models_app.command("remove")
-def models_remove(name: str) -> None:
-    """Stop offering a model; its weights stay where they are."""
-    remove_model(settings.load().generators.models_path, name)
-    typer.echo(f"{name} is no longer on offer.")
-
-
-@models_app.command("default")
-def models_default(name: str) -> None:
-    """Take this model where a member names none."""
-    path = settings.load().generators.models_path
-    set_default(path, read_registry(path).entry(name).modality, name)
-    typer.echo(f"{name} is the default now.")
 
 
 # --- Looking after it -------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _HEADER = re.compile(r"^\s*\[")
@@ -25,8 +25,45 @@ class RegistryError(ValueError):
     """A model entry is not what it should be; the message names file and entry and says why."""
 
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Offload = Literal["auto", "none", "model", "sequential"]
+
+
+class AdapterSource(BaseModel):
+    """An adapter over a model: a folder, or a hub id with its commit.
+
+    In the file also in short: `"path"`, `"owner/name@<commit>"`. `file` names the one to take where
+    a hub repository holds several; `scale` is how strongly the adapter acts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: str
+    revision: str | None = None
+    file: str = Field(default="", pattern=r"^([\w.-]+\.safetensors)?$")
+    scale: float = Field(default=1.0, gt=0, le=4)
+    licence: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        weights, at, revision = value.rpartition("@")
+        return {"weights": weights, "revision": revision} if at else {"weights": value}
+
+    @property
+    def folder(self) -> Path | None:
+        """The adapter as a folder, or None for a hub id."""
+        return Path(self.weights) if Path(self.weights).is_absolute() else None
+
+
 class HostEntry(BaseModel):
-    """One `[models.<name>]` table of `models.toml`."""
+    """One `[models.<name>]` table of `models.toml`.
+
+    `dtype` and `offload` say how the weights lie in memory (auto: as they fit); each adapter is a
+    model of its own on offer, `<name>+<adapter>`, over the same weights.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,6 +74,9 @@ class HostEntry(BaseModel):
     licence: str = ""
     defaults: dict[str, Any] = {}
     limits: dict[str, Any] = {}
+    dtype: Dtype = "auto"
+    offload: Offload = "auto"
+    adapters: dict[str, AdapterSource] = {}
 
 
 def read_models_file(path: Path) -> tuple[dict[str, HostEntry], dict[str, str]]:

@@ -13,6 +13,9 @@ person in chat picks among these names; only the host's file may name a folder o
     licence = "..."
     summary = { en = "Pictures in one step." }
     defaults = { num_inference_steps = 1, guidance_scale = 0.0 }
+    dtype = "bfloat16"                   # or float32, float16; auto: as it suits the device
+    offload = "auto"                     # none, model, sequential: what does not fit takes turns
+    adapters = { ours = "adapters/ours", pixel = "someone/pixel@<commit>" }   # turbo+ours, ...
 """
 
 from __future__ import annotations
@@ -27,7 +30,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from generators import catalog
 from generators.contract import Modality
-from generators.models_file import HostEntry, RegistryError, read_models_file
+from generators.models_file import (
+    NAME,
+    AdapterSource,
+    Dtype,
+    HostEntry,
+    Offload,
+    RegistryError,
+    read_models_file,
+)
 from generators.weights import STARTER, WeightsError, read_manifest
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -54,6 +65,9 @@ class ModelEntry(BaseModel):
     limits: dict[str, Any] = {}
     starter: bool = False
     default: bool = False
+    dtype: Dtype = "auto"
+    offload: Offload = "auto"
+    adapter: AdapterSource | None = None  # what is added to the weights; None: nothing
 
     @property
     def modality(self) -> Modality:
@@ -69,6 +83,13 @@ class ModelEntry(BaseModel):
     def folder(self) -> Path | None:
         """The weights as a folder, or None for a hub id or a generator without weights."""
         return Path(self.weights) if self.weights and Path(self.weights).is_absolute() else None
+
+    @property
+    def base(self) -> ModelEntry:
+        """The same model without its adapter, under the base's name: what lies in memory."""
+        if self.adapter is None:
+            return self
+        return self.model_copy(update={"name": self.name.rpartition("+")[0], "adapter": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +132,7 @@ def read_registry(models_file: Path | None, starter: Path = STARTER) -> Registry
         for name, table in tables.items():
             if name in entries:
                 raise RegistryError(f"{models_file}: [models.{name}] takes a starter model's name")
-            entries[name] = _resolve(name, table, models_file)
+            entries |= {entry.name: entry for entry in _resolve(name, table, models_file)}
     for modality, name in chosen.items():
         if name not in entries or entries[name].modality != modality:
             raise RegistryError(
@@ -145,13 +166,13 @@ def starter_entries(starter: Path = STARTER) -> list[ModelEntry]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _resolve(name: str, table: HostEntry, path: Path) -> ModelEntry:
-    """The host's entry with its weights found and its manifest read."""
+def _resolve(name: str, table: HostEntry, path: Path) -> list[ModelEntry]:
+    """The host's entry with its weights found and its manifest read, then one for each adapter."""
     where = f"{path}: [models.{name}]"
     if table.generator not in catalog.names():
         known = ", ".join(catalog.names())
         raise RegistryError(f"{where} generator {table.generator!r} is unknown; there are {known}")
-    values = table.model_dump()
+    values = table.model_dump(exclude={"adapters"})
     folder = (path.parent / Path(table.weights).expanduser()).resolve()
     if not table.weights:
         raise RegistryError(f"{where} weights: name a folder or a hub id")
@@ -172,15 +193,42 @@ def _resolve(name: str, table: HostEntry, path: Path) -> ModelEntry:
             values["licence"] = table.licence or manifest.licence
         values["weights"] = str(folder)
         values["revision"] = None
-    elif not HUB_ID.fullmatch(table.weights):
+    else:
+        _check_hub(table.weights, table.revision, folder, where)
+    _check_defaults(table.generator, values["defaults"], where)
+    base = ModelEntry(name=name, **values)
+    return [base, *(_adapted(base, *item, path) for item in table.adapters.items())]
+
+
+def _adapted(base: ModelEntry, style: str, source: AdapterSource, path: Path) -> ModelEntry:
+    """The model that the base becomes with this adapter."""
+    where = f"{path}: [models.{base.name}] adapters.{style}"
+    if not NAME.fullmatch(style):
+        raise RegistryError(f"{where}: a name has 1 to 40 of a-z, 0-9, '.', '_', '-'")
+    folder = (path.parent / Path(source.weights).expanduser()).resolve()
+    if folder.is_dir():
+        source = source.model_copy(update={"weights": str(folder), "revision": None})
+    else:
+        _check_hub(source.weights, source.revision, folder, where)
+    licences = dict.fromkeys(text for text in (base.licence, source.licence) if text)
+    changes = {
+        "name": f"{base.name}+{style}",
+        "adapter": source,
+        "licence": "; ".join(licences),
+        "default": False,
+    }
+    return base.model_copy(update=changes)
+
+
+def _check_hub(weights: str, revision: str | None, folder: Path, where: str) -> None:
+    """What is no folder must be a hub id at a commit."""
+    if not HUB_ID.fullmatch(weights):
         raise RegistryError(f"{where} weights: there is no folder {folder}")
-    elif table.revision is None or not REVISION.fullmatch(table.revision):
+    if revision is None or not REVISION.fullmatch(revision):
         raise RegistryError(
             f"{where} revision: a hub model needs the full commit it is pinned to"
             " (40 hexadecimal digits), so that it cannot change under you"
         )
-    _check_defaults(table.generator, values["defaults"], where)
-    return ModelEntry(name=name, **values)
 
 
 def _check_defaults(generator: str, defaults: Mapping[str, Any], where: str) -> None:

@@ -12,18 +12,20 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
 import torch
 
 from generators import catalog
+from generators.models_file import AdapterSource
 from generators.registry import ModelEntry
 from generators.settings import GeneratorSettings
-from generators.weights import weights_hash
+from generators.sizing import Placement, component_bytes, host_free_bytes, place
+from generators.weights import WeightsError, weights_hash
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -37,8 +39,10 @@ class Runtime:
     model_memory_bytes: int = 0
 
     def dtype_for(self, entry: ModelEntry) -> torch.dtype:
-        """The format of a model's weights: float32 where sameness is promised (what ships, and on
-        a CPU, where it is also the fastest), half precision for large models on a GPU."""
+        """The format of a model's weights: as its entry or the settings say, else float32 where
+        sameness is promised (what ships, and on a CPU), half precision for others on a GPU."""
+        if entry.dtype != "auto":
+            return _DTYPES[entry.dtype]
         if self.dtype_setting != "auto":
             return _DTYPES[self.dtype_setting]
         if entry.starter or self.device.type == "cpu":
@@ -46,6 +50,21 @@ class Runtime:
         if self.device.type == "cuda" and torch.cuda.is_bf16_supported():
             return torch.bfloat16
         return torch.float16
+
+    def placement(self, entry: ModelEntry, sizes: Mapping[str, int]) -> Placement:
+        """Where a model goes whose components take so many bytes, with the memory free now.
+
+        Raises WeightsError with a sentence where it cannot be held at all."""
+        device_bytes = None
+        if self.device.type == "cuda":
+            device_bytes = torch.cuda.mem_get_info(self.device)[0]
+        return place(
+            entry.name,
+            sizes,
+            device_bytes=device_bytes,
+            host_bytes=host_free_bytes(),
+            asked=entry.offload,
+        )
 
     @cached_property
     def name(self) -> str:
@@ -149,12 +168,15 @@ class Loaded:
     weights_hash: str
     dtype: str
     memory_bytes: int
+    adapter_hash: str | None = None
 
 
 class ModelCache:
     """Loaded models, the least recently used dropped first, within the memory allowed.
 
-    A model that alone exceeds the allowance is loaded all the same, alone.
+    A model that alone exceeds the allowance is loaded all the same, alone. Entries that differ in
+    their adapter only share what is loaded; `get` makes the entry's adapter the active one, so who
+    gets a model runs it before the next `get`.
     """
 
     def __init__(
@@ -165,11 +187,19 @@ class ModelCache:
         self._runtime = runtime
         self._load = load or (lambda entry, rt: catalog.load(entry.generator).load(entry, rt))
         self._loaded: OrderedDict[tuple[str, ...], Loaded] = OrderedDict()
+        self._adapted: dict[tuple[str, ...], dict[str, AdapterSource]] = {}  # by base: names used
 
     @property
     def names(self) -> list[str]:
-        """The models in memory, the most recently used last."""
-        return [loaded.entry.name for loaded in self._loaded.values()]
+        """The models in memory, the most recently used last, each with its adapters."""
+        names = []
+        for key, loaded in self._loaded.items():
+            slots = getattr(loaded.model, "adapters", None)
+            attached = slots.attached if slots is not None else []
+            known = self._adapted.get(key, {})
+            names += [name for name, source in known.items() if source in attached]
+            names.append(loaded.entry.name)
+        return names
 
     @property
     def memory_bytes(self) -> int:
@@ -177,23 +207,44 @@ class ModelCache:
         return sum(loaded.memory_bytes for loaded in self._loaded.values())
 
     def get(self, entry: ModelEntry) -> Loaded:
-        """The model, loaded if need be. Whatever loading raises gets through."""
-        key = (entry.name, entry.generator, entry.weights, entry.revision or "")
+        """The model, loaded if need be, with the entry's adapter active (and no other).
+
+        Whatever loading raises gets through.
+        """
+        base = self._base(entry.base)
+        slots = getattr(base.model, "adapters", None)
+        if slots is None:
+            if entry.adapter is not None:
+                raise WeightsError(f"{entry.generator} models take no adapters")
+            return base
+        slots.use(entry.adapter)
+        if entry.adapter is None:
+            return base
+        self._adapted.setdefault(_key(entry.base), {})[entry.name] = entry.adapter
+        return replace(base, entry=entry, adapter_hash=slots.active_hash)
+
+    def _base(self, entry: ModelEntry) -> Loaded:
+        key = _key(entry)
         if key in self._loaded:
             self._loaded.move_to_end(key)
-            if self._loaded[key].entry != entry:  # the host changed defaults or limits
-                del self._loaded[key]
-            else:
-                return self._loaded[key]
-        self._make_room(_size_on_disk(entry))
+            known = self._loaded[key]
+            if _settings(known.entry) == _settings(entry):
+                return known
+            self._drop(key)  # the host changed defaults or limits
+        self._make_room(_size_in_memory(entry, self._runtime))
         loaded = self._measured(entry)
         self._make_room(loaded.memory_bytes)
         self._loaded[key] = loaded
         return loaded
 
+    def _drop(self, key: tuple[str, ...]) -> None:
+        del self._loaded[key]
+        self._adapted.pop(key, None)
+
     def clear(self) -> None:
         """Drop every model."""
         self._loaded.clear()
+        self._adapted.clear()
         free_memory()
 
     def _measured(self, entry: ModelEntry) -> Loaded:
@@ -210,7 +261,7 @@ class ModelCache:
         return Loaded(
             entry=entry,
             model=model,
-            weights_hash=_hash(entry),
+            weights_hash=content_hash(entry),
             dtype=str(dtype).removeprefix("torch."),
             memory_bytes=max(grown, getattr(model, "memory_bytes", 0)),
         )
@@ -218,20 +269,34 @@ class ModelCache:
     def _make_room(self, need_bytes: int) -> None:
         dropped = False
         while self._loaded and self.memory_bytes + need_bytes > self._runtime.memory_limit_bytes:
-            self._loaded.popitem(last=False)
+            self._drop(next(iter(self._loaded)))
             dropped = True
         if dropped:
             free_memory()
 
 
-def _size_on_disk(entry: ModelEntry) -> int:
-    if entry.folder is None:
-        return 0
-    return sum(path.stat().st_size for path in entry.folder.rglob("*.safetensors"))
-
-
-def _hash(entry: ModelEntry) -> str:
+def content_hash(entry: ModelEntry) -> str:
     """What identifies the weights in a receipt: their content, or the commit they are pinned to."""
     if entry.folder is not None:
         return weights_hash(entry.folder)
     return (entry.revision or "")[:16]
+
+
+def _key(entry: ModelEntry) -> tuple[str, ...]:
+    return (entry.name, entry.generator, entry.weights, entry.revision or "", entry.dtype)
+
+
+def _settings(entry: ModelEntry) -> dict[str, Any]:
+    """What a loaded model was made with; a new default or summary needs no loading."""
+    return entry.model_dump(exclude={"default", "summary", "licence", "adapter"})
+
+
+def _size_in_memory(entry: ModelEntry, runtime: Runtime) -> int:
+    """Of weights that lie in a folder, from their headers; 0 where that cannot be known yet."""
+    if entry.folder is None:
+        return 0
+    try:
+        sizes = component_bytes(entry.folder, runtime.dtype_for(entry).itemsize)
+    except WeightsError:  # said in better words by the loader
+        return 0
+    return sum(sizes.values())

@@ -1,144 +1,121 @@
-"""Text to image with any text-to-image pipeline of diffusers: a folder or a hub id, no code. Torch.
+"""Pictures and loops with any text-to-image pipeline of diffusers: a folder or a hub id, no code.
 
-One path serves our starter weights, Stable Diffusion, SDXL, Flux and their kin, because it asks the
-pipeline itself what it can do: which arguments it takes, how it prepares latents, how it decodes.
-Noise comes from one CPU generator per item, in the order the pipeline draws it, so a picture does
-not depend on its batch or its device's random numbers.
+Items become rows, one per picture or frame; rows that fit together are drawn together
+(`nn.pipeline_pass`). Noise comes from one CPU generator per row, in the order the pipeline draws
+it, so a picture does not depend on its batch or its device's random numbers. Torch.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
+import numpy as np
 import torch
-from diffusers import DiffusionPipeline
-from diffusers.utils.logging import disable_progress_bar
 from PIL import Image
-from torch import Tensor
 
-from generators import media
-from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, Step
+from generators import media, video
+from generators.contract import BadRequest, Generated, GenerateRequest, Media, OnStep
+from generators.nn import pipelines, super_resolution
+from generators.nn.adapters import AdapterSlots, PipelineHost
+from generators.nn.noise import Noise, orbit
+from generators.nn.pipeline_pass import DrawSettings, PipelinePass, Progress, Row
 from generators.registry import ModelEntry
-from generators.runtime import Every, Runtime, rng, tensors_bytes
-from generators.sampling import clean_estimate, noise_levels, slerp
-from generators.weights import WeightsError, weights_hash
+from generators.runtime import Runtime, content_hash, tensors_bytes
+from generators.sizing import Placement
+from generators.weights import part, read_manifest
 
-log = structlog.get_logger(__name__)
-
-PREVIEW_EVERY_S = 0.3
-PREVIEW_LATENTS = 32  # a preview decodes at most so many latents a side
+ROWS_AT_ONCE = 16  # pictures or frames that one call of the pipeline draws
+MAX_OUTPUT_PIXELS = 4096 * 4096
+_MOTION = 0.6  # of a loop, where neither request nor weights say
+_ENLARGED_AT_ONCE = 2**18  # pixels before enlarging; more would not fit beside the model
 _BLOCKED = (
     "The safety checker of this model held the picture back; try other words.",
     "这个模型的安全检查拦下了这张图，请换一种说法。",
 )
+_CANCELLED = ("The request was cancelled.", "请求已取消。")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Item:
-    """One picture to draw."""
+    """One picture or loop: its rows, in order."""
 
     request: GenerateRequest
-    params: Any  # DiffusionParams
-    seed: int
-    image: Image.Image | None = None
-    blocked: bool = False
+    noise: Noise
+    rows: list[Row]
 
-
-@dataclass(slots=True)
-class _Settings:
-    """What a batch shares, resolved: request, then the weights' defaults, then the pipeline's."""
-
-    guidance_scale: float | None
-    num_inference_steps: int | None
-    height: int | None
-    width: int | None
-
-    def as_params(self, image: Image.Image) -> dict[str, Any]:
-        """The params as they were used; a size left to the pipeline is read off the picture."""
-        return {
-            "guidance_scale": self.guidance_scale,
-            "num_inference_steps": self.num_inference_steps,
-            "height": image.height,
-            "width": image.width,
-        }
+    @property
+    def pictures(self) -> list[Image.Image]:
+        return [row.image for row in self.rows if row.image is not None]
 
 
 class Model:
-    """A loaded pipeline."""
+    """A loaded pipeline, with the nets that finish its pictures."""
 
-    libraries = ("torch", "diffusers", "transformers", "pillow")
+    libraries = ("torch", "diffusers", "transformers", "peft", "pillow", "av")
 
-    def __init__(self, pipeline: Any, entry: ModelEntry, provenance_hash: str) -> None:
-        self.pipeline = pipeline
-        self.entry = entry
-        self.memory_bytes = tensors_bytes(pipeline.components.values())
-        self._hash = provenance_hash
+    def __init__(
+        self, pipeline: Any, placement: Placement, entry: ModelEntry, runtime: Runtime
+    ) -> None:
+        self.pipeline, self.entry = pipeline, entry
+        self._placement, self._runtime = placement, runtime
+        self.adapters = AdapterSlots(PipelineHost(pipeline))
         self._accepted = inspect.signature(pipeline.__call__).parameters
+        self._image_pipeline: Any | None = None
+        self._upscaler = _upscaler(entry, runtime)
+        self._hash = content_hash(entry)
 
     @classmethod
     def load(cls, entry: ModelEntry, runtime: Runtime) -> Model:
         """Load from the entry's folder or hub id: safetensors only, pinned, no code from there.
 
-        Raises WeightsError where the folder is no pipeline of diffusers.
+        Raises WeightsError where the folder is no pipeline of diffusers, or no memory suffices.
         """
-        if entry.folder is not None:
-            _check_index(entry)
-        disable_progress_bar()
-        pipeline = DiffusionPipeline.from_pretrained(
-            entry.weights,
-            revision=entry.revision,
-            dtype=runtime.dtype_for(entry),
-            use_safetensors=True,
-            trust_remote_code=False,
-        ).to(runtime.device)
-        pipeline.set_progress_bar_config(disable=True)
-        folder = entry.folder
-        digest = weights_hash(folder) if folder is not None else (entry.revision or "")[:16]
-        return cls(pipeline, entry, digest)
+        return cls(*pipelines.load(entry, runtime), entry, runtime)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the nets take, adapters included."""
+        return tensors_bytes([*self.pipeline.components.values(), self._upscaler])
 
     def generate(
         self, requests: Sequence[GenerateRequest], on_step: OnStep
     ) -> list[Generated | BadRequest]:
-        """Draw all items of the batch together; see `contract.Model`.
-
-        Items with and without a negative prompt go separately, since some pipelines treat "none"
-        and "empty" differently and a picture must not change with its company.
-        """
+        """Draw all items of the batch together; see `contract.Model`."""
         settings = self._settings(requests[0])
-        problem = self._problem(settings)
+        scale = self._resolved("upscale", requests[0].params.upscale) or 1  # type: ignore[attr-defined]
+        problem = self._problem(settings) or self._enlarging_problem(settings, scale)
         if problem is not None:
             return [problem for _ in requests]
-        items = [
-            _Item(request, request.params, seed)
-            for request in requests
-            for seed in request.item_seeds()
-        ]
-        parts = [
-            part
-            for negative in (False, True)
-            if (part := [i for i in items if bool(i.params.negative_prompt.strip()) == negative])
-        ]
-        for index, part in enumerate(parts):
-            _Pass(self, part, settings, on_step, index, len(parts)).draw()
-        return [
-            self._answer(request, [i for i in items if i.request is request], settings)
-            for request in requests
-        ]
+        answers: dict[str, Generated | BadRequest] = {}
+        items: list[_Item] = []
+        for request in requests:
+            try:
+                items += self._items(request, settings)
+            except BadRequest as error:
+                answers[request.job_id] = error
+        self._draw([row for item in items for row in item.rows], settings, on_step)
+        for request in requests:
+            if request.job_id not in answers:
+                own = [item for item in items if item.request is request]
+                answers[request.job_id] = self._answer(request, own, settings, scale)
+        return [answers[request.job_id] for request in requests]
 
-    def _settings(self, request: GenerateRequest) -> _Settings:
+    # ---- what to draw
+
+    def _settings(self, request: GenerateRequest) -> DrawSettings:
         values = {
             name: self._resolved(name, getattr(request.params, name))
             for name in ("guidance_scale", "num_inference_steps", "height", "width")
         }
-        return _Settings(**values)
+        guidance = self.entry.limits.get("true_cfg_scale")
+        extra = {} if guidance is None else {"true_cfg_scale": float(guidance)}
+        return DrawSettings(**values, strength=request.params.strength, **extra)  # type: ignore[attr-defined]
 
     def _resolved(self, name: str, asked: Any) -> Any:
+        """As asked, else as the weights have it, else as the pipeline does."""
         if asked is not None:
             return asked
         if name in self.entry.defaults:
@@ -147,7 +124,15 @@ class Model:
         default = None if parameter is None else parameter.default
         return None if default is inspect.Parameter.empty else default
 
-    def _problem(self, settings: _Settings) -> BadRequest | None:
+    def _size(self, settings: DrawSettings) -> tuple[int, int]:
+        """Width and height in pixels, also where they are left to the pipeline."""
+        side = pipelines.natural_side(self.pipeline)
+        limits = self.entry.limits
+        width = settings.width or limits.get("width") or settings.height or side or _LAST_RESORT
+        height = settings.height or limits.get("height") or settings.width or side or _LAST_RESORT
+        return int(width), int(height)
+
+    def _problem(self, settings: DrawSettings) -> BadRequest | None:
         """Why these weights cannot draw this size, or None."""
         limits = self.entry.limits
         width = settings.width or limits.get("width")
@@ -159,7 +144,7 @@ class Model:
                     f"This model draws {fixed} pixels only; leave width and height out.",
                     f"这个模型只能画 {fixed} 像素，请不要指定宽和高。",
                 )
-        multiple = int(limits.get("multiple_of", self._multiple()))
+        multiple = int(limits.get("multiple_of", pipelines.side_multiple(self.pipeline)))
         for name, asked in (("width", width), ("height", height)):
             if asked is not None and asked % multiple:
                 return BadRequest(
@@ -174,206 +159,167 @@ class Model:
             )
         return None
 
-    def _multiple(self) -> int:
-        """The side lengths a pipeline accepts are multiples of this: of its VAE's scale, and twice
-        that where it packs latents two by two."""
-        scale = int(getattr(self.pipeline, "vae_scale_factor", 8))
-        return scale * (2 if hasattr(self.pipeline, "_pack_latents") else 1)
+    def _enlarging_problem(self, settings: DrawSettings, scale: int) -> BadRequest | None:
+        if scale == 1:
+            return None
+        if self._upscaler is None:
+            return BadRequest(
+                "This model cannot enlarge its pictures itself; leave upscale out.",
+                "这个模型不能自行放大图片，请不要指定 upscale。",
+            )
+        width, height = self._size(settings)
+        if width * height * scale**2 > MAX_OUTPUT_PIXELS:
+            return BadRequest(
+                f"{width} x {height} pixels, {scale} times enlarged, are too many.",
+                f"{width} × {height} 像素放大 {scale} 倍后太大了。",
+            )
+        return None
+
+    def _items(self, request: GenerateRequest, settings: DrawSettings) -> list[_Item]:
+        """A request's items with the rows to draw. Raises BadRequest for an unusable upload."""
+        start = None
+        if "image" in request.inputs:
+            if self._from_picture() is None:
+                raise BadRequest(
+                    "This model cannot start from a picture; choose another one.",
+                    "这个模型不能从图片开始，请换一个模型。",
+                )
+            upload = media.decode_image(request.inputs["image"], max_pixels=MAX_OUTPUT_PIXELS)
+            start = pipelines.fitted(upload, *self._size(settings))
+        items = []
+        for seed in request.item_seeds():
+            noise = _noise(request, seed)
+            places = _places(request, noise, self._motion(request))
+            rows = [_row(request, place, start) for place in places]
+            items.append(_Item(request, noise, rows))
+        return items
+
+    def _motion(self, request: GenerateRequest) -> float:
+        return float(self._resolved("motion", request.params.motion) or _MOTION)  # type: ignore[attr-defined]
+
+    def _from_picture(self) -> Any | None:
+        """The sibling pipeline that starts from a picture, made when it is first wanted."""
+        if self._image_pipeline is None:
+            self._image_pipeline = pipelines.image_to_image(
+                self.pipeline, self._placement, self._runtime.device
+            )
+        return self._image_pipeline
+
+    # ---- drawing
+
+    def _draw(self, rows: Sequence[Row], settings: DrawSettings, on_step: OnStep) -> None:
+        """Fill in the rows' pictures, pass by pass; rows nobody wants any more are left out."""
+        passes = list(_passes(rows))
+        progress = Progress(max(1, len(passes)), on_step)
+        if not passes:
+            progress.tell(1, 1)
+        for part_rows in passes:
+            wanted = [row for row in part_rows if row.job_id not in progress.unwanted]
+            if wanted:
+                pipeline = self.pipeline if wanted[0].start is None else self._from_picture()
+                PipelinePass(pipeline, wanted, settings, progress).draw()
+            progress.next_pass()
 
     def _answer(
-        self, request: GenerateRequest, items: Sequence[_Item], settings: _Settings
+        self,
+        request: GenerateRequest,
+        items: Sequence[_Item],
+        settings: DrawSettings,
+        scale: int,
     ) -> Generated | BadRequest:
-        if any(item.blocked or item.image is None for item in items):
+        rows = [row for item in items for row in item.rows]
+        if any(row.blocked for row in rows):
             return BadRequest(*_BLOCKED)
-        pictures = [
-            media.png(item.image, media.Provenance("diffusion", self._hash, _base_seed(item)))
-            for item in items
-            if item.image is not None
-        ]
-        params = request.params.model_dump()
-        assert items[0].image is not None  # noqa: S101 (narrowed above)
-        return Generated(pictures, params | settings.as_params(items[0].image))
-
-
-@dataclass
-class _Pass:
-    """One run of the pipeline over items that all have, or all lack, a negative prompt."""
-
-    model: Model
-    items: Sequence[_Item]
-    settings: _Settings
-    on_step: OnStep
-    index: int = 0  # which of `passes` this is
-    passes: int = 1
-    _steps_done: int = 0
-    _latents: Tensor | None = None
-    _previews: Every = field(default_factory=lambda: Every(PREVIEW_EVERY_S))
-    _preview_broken: bool = False
-
-    def draw(self) -> None:
-        """Fill in the items' pictures. Raises what `on_step` raises."""
-        pipeline = self.model.pipeline
-        prepare = pipeline.prepare_latents if hasattr(pipeline, "prepare_latents") else None
-        if prepare is not None:
-            pipeline.prepare_latents = self._mixing(prepare)
-        try:
-            with torch.inference_mode():
-                output = pipeline(**self._arguments())
-        finally:
-            if prepare is not None:
-                del pipeline.prepare_latents  # the class's own comes to light again
-        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(self.items)
-        for item, image, blocked in zip(self.items, output.images, flags, strict=True):
-            item.image, item.blocked = image, bool(blocked)
-        if self._steps_done == 0:  # a pipeline that reports no steps
-            self._tell(1, 1, {})
-
-    def _arguments(self) -> dict[str, Any]:
-        """What to call this pipeline with; only what it accepts."""
-        accepted = self.model._accepted
-        wanted: dict[str, Any] = {
-            "prompt": [item.params.prompt for item in self.items],
-            "generator": [rng(_base_seed(item)) for item in self.items],
-            "num_inference_steps": self.settings.num_inference_steps,
-            "guidance_scale": self.settings.guidance_scale,
-            "height": self.settings.height,
-            "width": self.settings.width,
-            "output_type": "pil",
-            "callback_on_step_end": self._after_step,
-            "callback_on_step_end_tensor_inputs": ["latents"],
+        if any(row.image is None for row in rows):
+            return BadRequest(*_CANCELLED)
+        drawn = items[0].pictures[0]
+        params = request.params.model_dump() | {
+            "guidance_scale": settings.guidance_scale,
+            "num_inference_steps": settings.num_inference_steps,
+            "height": drawn.height,
+            "width": drawn.width,
+            "upscale": scale,
+            "motion": self._motion(request),
         }
-        negatives = [item.params.negative_prompt for item in self.items]
-        if negatives[0].strip():
-            wanted["negative_prompt"] = negatives
-            if "true_cfg_scale" in accepted:  # guidance-distilled: theirs is not a real guidance
-                wanted["true_cfg_scale"] = self.model.entry.defaults.get("true_cfg_scale", 4.0)
-        if "max_sequence_length" in accepted:
-            wanted["max_sequence_length"] = self._max_sequence_length()
-        return {
-            name: value for name, value in wanted.items() if name in accepted and value is not None
-        }
+        found = [media_of_item for item in items for media_of_item in self._media(item, scale)]
+        return Generated(found, params)
 
-    def _max_sequence_length(self) -> int:
-        """The pipeline's own, or less where its longest tokenizer reads less."""
-        default = int(self.model._accepted["max_sequence_length"].default)
-        names = ("tokenizer", "tokenizer_2", "tokenizer_3")
-        tokenizers = [getattr(self.model.pipeline, name, None) for name in names]
-        lengths = [t.model_max_length for t in tokenizers if t is not None]
-        return min(default, max(lengths, default=default))
+    def _media(self, item: _Item, scale: int) -> list[Media]:
+        pictures = self._enlarged(item.pictures, scale)
+        digest = self._hash
+        if self.adapters.active_hash is not None:
+            digest += f"+{self.adapters.active_hash}"
+        provenance = media.Provenance("diffusion", digest, item.noise.seed)
+        params: Any = item.request.params
+        if params.frames:
+            return video.loop(pictures, params.fps, provenance)
+        return [media.png(picture, provenance) for picture in pictures]
 
-    def _mixing(self, prepare: Callable[..., Any]) -> Callable[..., Any]:
-        """The pipeline's `prepare_latents`, but with the noise of variations mixed in.
-
-        Packing and scaling, which differ between pipelines, commute with the spherical mix, so it
-        works on whatever comes out. Drawn last, the mix leaves the seeds' generators where they
-        would be without it.
-        """
-        signature = inspect.signature(prepare)
-
-        def prepared(*args: Any, **kwargs: Any) -> Any:
-            result = prepare(*args, **kwargs)
-            relatives = [(row, item) for row, item in enumerate(self.items) if _is_relative(item)]
-            latents = result[0] if isinstance(result, tuple) else result
-            if relatives:
-                bound = signature.bind(*args, **kwargs)
-                bound.arguments["generator"] = [rng(_variation_seed(item)) for item in self.items]
-                other = prepare(*bound.args, **bound.kwargs)
-                other = other[0] if isinstance(other, tuple) else other
-                latents = latents.clone()
-                for row, item in relatives:
-                    strength = item.params.variation_strength
-                    latents[row] = slerp(latents[row], other[row], strength)
-            self._latents = latents
-            return (latents, *result[1:]) if isinstance(result, tuple) else latents
-
-        return prepared
-
-    def _after_step(
-        self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The pipeline's callback: report the step, with a preview now and then."""
-        total = int(getattr(pipeline, "num_timesteps", 0) or len(pipeline.scheduler.timesteps))
-        latents = tensors["latents"]
-        previews = {}
-        if not self._preview_broken and index + 1 < total and self._previews.due():
-            previews = self._decode_previews(pipeline, latents, index)
-        self._latents = latents
-        self._tell(index + 1, total, previews)
-        return tensors
-
-    def _tell(self, step: int, total: int, previews: dict[str, Any]) -> None:
-        self._steps_done = step
-        self.on_step(Step(self.index * total + step, self.passes * total, previews=previews))
-
-    def _decode_previews(self, pipeline: Any, latents: Tensor, index: int) -> dict[str, Any]:
-        """By job, what its pictures look like so far. A pipeline that cannot do it goes without."""
-        began = time.monotonic()
-        try:
-            clean = self._estimate(pipeline, latents, index)
-            images = _decode(pipeline, clean, self.settings)
-        except Exception:
-            log.warning("previews are not possible with this pipeline", exc_info=True)
-            self._preview_broken = True
-            return {}
-        self._previews.spent(time.monotonic() - began)
-        by_job: dict[str, list[Image.Image]] = {}
-        for item, image in zip(self.items, images, strict=True):
-            by_job.setdefault(item.request.job_id, []).append(image)
-        return {job_id: media.preview(pictures) for job_id, pictures in by_job.items()}
-
-    def _estimate(self, pipeline: Any, latents: Tensor, index: int) -> Tensor:
-        before = noise_levels(pipeline.scheduler, index)
-        after = noise_levels(pipeline.scheduler, index + 1)
-        if before is None or after is None or self._latents is None:
-            return latents
-        return clean_estimate(self._latents.float(), latents.float(), before, after)
+    def _enlarged(self, pictures: Sequence[Image.Image], scale: int) -> list[Image.Image]:
+        """The pictures `scale` times larger by the weights' part `upscaler`, all of one size."""
+        if scale == 1 or self._upscaler is None:
+            return list(pictures)
+        at_once = max(1, _ENLARGED_AT_ONCE // (pictures[0].width * pictures[0].height))
+        large: list[Image.Image] = []
+        for first in range(0, len(pictures), at_once):
+            stacked = np.stack([np.asarray(p.convert("RGB")) for p in pictures[first:][:at_once]])
+            pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+            pixels = pixels.to(self._runtime.device)
+            out = super_resolution.enlarge(self._upscaler, pixels, scale)  # (B, 3, H, W)
+            values = ((out + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            arrays = values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            large += [Image.fromarray(array) for array in arrays]
+        return large
 
 
-def _decode(pipeline: Any, latents: Tensor, settings: _Settings) -> list[Image.Image]:
-    """Latents as small pictures: (B, C, H, W), or packed (B, T, D) where the pipeline packs."""
-    vae = pipeline.vae
-    if latents.ndim == 3 and hasattr(pipeline, "_unpack_latents"):
-        scale = pipeline.vae_scale_factor
-        side = int(latents.shape[1] ** 0.5) * 2 * scale
-        height, width = settings.height or side, settings.width or side
-        latents = pipeline._unpack_latents(latents, height, width, scale)
-    shrink = -(-max(latents.shape[-2:]) // PREVIEW_LATENTS)
-    if shrink > 1:
-        latents = torch.nn.functional.avg_pool2d(latents, shrink)
-    shift = getattr(vae.config, "shift_factor", None) or 0.0
-    latents = latents / vae.config.scaling_factor + shift
-    pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
-    images: list[Image.Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")
-    return images
+_LAST_RESORT = 512  # pixels a side, for a pipeline that tells nothing
 
 
-def _is_relative(item: _Item) -> bool:
-    return item.params.variation_seed is not None and item.params.variation_strength > 0
+def _passes(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows that may share a call. Those with and without a negative prompt go separately, since
+    some pipelines treat "none" and "empty" differently and a picture must not change with its
+    company; those from a picture go through another pipeline."""
+    for from_picture in (False, True):
+        for negative in (False, True):
+            fitting = [
+                row
+                for row in rows
+                if (row.start is not None) == from_picture
+                and bool(row.negative_prompt.strip()) == negative
+            ]
+            for first in range(0, len(fitting), ROWS_AT_ONCE):
+                yield fitting[first : first + ROWS_AT_ONCE]
 
 
-def _base_seed(item: _Item) -> int:
-    """Relatives share the noise of the request's own seed; all other items count on from it."""
-    return item.request.seed if _is_relative(item) else item.seed
+def _row(request: GenerateRequest, noise: Noise, start: Image.Image | None) -> Row:
+    params: Any = request.params
+    return Row(request.job_id, params.prompt, params.negative_prompt, noise, start)
 
 
-def _variation_seed(item: _Item) -> int:
-    """The variation seed counts on with the items, as the seed itself does; an item without one
-    stands still."""
-    if item.params.variation_seed is None:
-        return item.seed
-    return (item.params.variation_seed + item.seed - item.request.seed) % 2**32
+def _noise(request: GenerateRequest, seed: int) -> Noise:
+    """Relatives share the noise of the request's own seed, and their own part counts on with the
+    items as the seed does; all other items count on from the seed."""
+    params: Any = request.params
+    if params.variation_seed is None or params.variation_strength == 0:
+        return Noise(seed)
+    other = (params.variation_seed + seed - request.seed) % 2**32
+    return Noise(request.seed, other, params.variation_strength)
 
 
-def _check_index(entry: ModelEntry) -> None:
-    """A folder must say which of diffusers' own pipelines it is."""
-    import diffusers
+def _places(request: GenerateRequest, noise: Noise, motion: float) -> list[Noise]:
+    """The noise of each of an item's rows: one of a picture, all around the circle of a loop."""
+    params: Any = request.params
+    if params.frames == 0:
+        return [noise]
+    return [
+        replace(noise, orbit=orbit(frame, params.frames, motion)) for frame in range(params.frames)
+    ]
 
-    path = entry.folder / "model_index.json" if entry.folder else None
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["_class_name"] if path else None
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"{entry.weights} is no diffusers pipeline: it has no readable model_index.json"
-        ) from error
-    if not isinstance(name, str) or not hasattr(diffusers, name):
-        raise WeightsError(f"{path} names {name!r}, which is no pipeline of diffusers itself")
+
+def _upscaler(entry: ModelEntry, runtime: Runtime) -> Any | None:
+    """The net of the weights' part `upscaler`, or None where they name none."""
+    manifest = read_manifest(entry.folder) if entry.folder is not None else None
+    if entry.folder is None or manifest is None or "upscaler" not in manifest.parts:
+        return None
+    folder = part(entry.folder, "upscaler")
+    return super_resolution.load(folder, runtime.device, torch.float32)

@@ -1,6 +1,12 @@
-"""Text to image by latent diffusion: any text-to-image pipeline of diffusers, ours included."""
+"""Pictures and loops by latent diffusion: any text-to-image pipeline of diffusers, ours included.
+
+With the input `image` a picture starts from an upload; with `frames` it becomes a short video that
+ends where it begins.
+"""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -39,6 +45,39 @@ class DiffusionParams(Params):
         le=1.0,
         description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
     )
+    strength: float = Field(
+        default=0.6,
+        ge=0.05,
+        le=1.0,
+        description="How far to go from the attached picture: near 0 keeps it, 1 ignores it.",
+        json_schema_extra={"zh": "与所附图片的差距：接近 0 保留原图，1 忽略原图。"},
+    )
+    upscale: Literal[1, 2, 4] | None = Field(
+        default=None,
+        description="How many times larger the finished picture is made, in each direction.",
+        json_schema_extra={"zh": "完成后把宽和高放大几倍。"},
+    )
+    frames: int = Field(
+        default=0,
+        ge=0,
+        le=96,
+        description="Frames of the loop; 0 makes a still picture.",
+        json_schema_extra={"zh": "循环动画的帧数；0 表示静止图片。"},
+    )
+    fps: int = Field(
+        default=12,
+        ge=1,
+        le=30,
+        description="Frames per second of the loop.",
+        json_schema_extra={"zh": "动画每秒的帧数。"},
+    )
+    motion: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="How far a loop moves away from the still picture; 1 is all the way.",
+        json_schema_extra={"zh": "动画偏离静止图片的幅度；1 表示最大。"},
+    )
 
 
 SPEC = GeneratorSpec(
@@ -49,8 +88,16 @@ SPEC = GeneratorSpec(
         "zh": "根据文字画一张图。",
     },
     params=DiffusionParams,
-    capabilities=frozenset({"prompt", "variation", "preview"}),
-    compat_fields=("guidance_scale", "num_inference_steps", "height", "width"),
+    capabilities=frozenset({"prompt", "variation", "preview", "image_input", "animate"}),
+    compat_fields=(
+        "guidance_scale",
+        "num_inference_steps",
+        "height",
+        "width",
+        "strength",
+        "upscale",
+        "frames",
+    ),
     max_batch=16,
     first_estimate_gpu_ms=1500,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,79 +17,12 @@ from PIL import Image
 from generators import catalog
 from generators.contract import BadRequest, Generated, GenerateRequest, Step
 from generators.models import diffusion
+from generators.nn import pipeline_pass
 from generators.registry import ModelEntry
 from generators.weights import WeightsError
 
 PARAMS = catalog.spec("diffusion").params
 Load = Callable[..., diffusion.Model]
-
-
-@pytest.fixture(scope="session")
-def sdxl_folder(
-    tmp_path_factory: pytest.TempPathFactory,
-    sd_parts: Callable[..., dict[str, Any]],
-    tokenizer: Any,
-    clip_config: Any,
-) -> Path:
-    from diffusers import StableDiffusionXLPipeline
-    from transformers import CLIPTextModelWithProjection
-
-    parts = sd_parts(
-        cross_attention_dim=64,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + 32,
-    )
-    folder = tmp_path_factory.mktemp("weights") / "sdxl"
-    StableDiffusionXLPipeline(
-        **parts,
-        text_encoder_2=CLIPTextModelWithProjection(clip_config),
-        tokenizer_2=tokenizer,
-        add_watermarker=False,
-    ).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def flux_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, clip_config: Any) -> Path:
-    from diffusers import (
-        AutoencoderKL,
-        FlowMatchEulerDiscreteScheduler,
-        FluxPipeline,
-        FluxTransformer2DModel,
-    )
-    from transformers import CLIPTextModel, T5Config, T5EncoderModel
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights") / "flux"
-    t5 = T5Config(vocab_size=300, d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=4)
-    FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=AutoencoderKL(
-            block_out_channels=[8, 8],
-            norm_num_groups=4,
-            down_block_types=["DownEncoderBlock2D"] * 2,
-            up_block_types=["UpDecoderBlock2D"] * 2,
-            latent_channels=1,
-            shift_factor=0.06,
-            scaling_factor=1.5,
-        ),
-        text_encoder=CLIPTextModel(clip_config),
-        tokenizer=tokenizer,
-        text_encoder_2=T5EncoderModel(t5),
-        tokenizer_2=tokenizer,
-        transformer=FluxTransformer2DModel(
-            in_channels=4,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=32,
-            pooled_projection_dim=32,
-            axes_dims_rope=(4, 4, 8),
-        ),
-    ).save_pretrained(folder)
-    return folder
 
 
 SMALL = {"height": 32, "width": 32, "num_inference_steps": 3}
@@ -184,7 +118,7 @@ def test_every_pipeline_takes_a_negative_prompt(model: diffusion.Model) -> None:
 def test_every_pipeline_shows_previews(
     model: diffusion.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diffusion, "PREVIEW_EVERY_S", -1.0)
+    monkeypatch.setattr(pipeline_pass, "PREVIEW_EVERY_S", -1.0)
     steps: list[Step] = []
 
     def on_step(step: Step) -> frozenset[str]:
@@ -203,7 +137,7 @@ def test_previews_do_not_change_the_picture(
     model: diffusion.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [without] = draw(model, ask("a", 7))
-    monkeypatch.setattr(diffusion, "PREVIEW_EVERY_S", -1.0)
+    monkeypatch.setattr(pipeline_pass, "PREVIEW_EVERY_S", -1.0)
     [shown] = draw(model, ask("a", 7))
     assert shown.items[0].data == without.items[0].data
 
@@ -250,22 +184,57 @@ def test_sizes_the_weights_cannot_draw_are_declined_in_words(
     draw(model, ask("a", 1, width=32, height=32))
 
 
-def test_a_picture_its_safety_checker_holds_back_fails_alone(load: Load) -> None:
+def test_a_picture_its_safety_checker_holds_back_fails_alone(load: Load, checker: Any) -> None:
+    """The library's own checker, made to know one picture."""
     model = load()
-    call = type(model.pipeline).__call__
-
-    class Checked(type(model.pipeline)):  # type: ignore[misc]
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            output = call(self, *args, **kwargs)
-            output.nsfw_content_detected = ["cat" in prompt for prompt in kwargs["prompt"]]
-            return output
-
-    model.pipeline.__class__ = Checked
-    answers = model.generate(
-        [ask("a", 1), ask("b", 2, 2, prompt="a cat"), ask("c", 3)], lambda step: frozenset()
-    )
+    model.pipeline.register_modules(safety_checker=checker.net, feature_extractor=checker.reader)
+    requests = [ask("a", 1), ask("b", 2, 2, prompt="a cat"), ask("c", 3)]
+    fine, bad, also_fine = (answer.items[0].data for answer in draw(model, *requests))
+    checker.forbid(bad, but_not=[fine, also_fine])
+    answers = model.generate(requests, lambda step: frozenset())
     assert [type(answer) for answer in answers] == [Generated, BadRequest, Generated]
     assert "safety checker" in str(answers[1])
+
+
+@dataclass
+class _Checker:
+    net: Any
+    reader: Any
+
+    def forbid(self, png: bytes, but_not: Sequence[bytes]) -> None:
+        """Flag what looks like this: by the part of it that none of the others has."""
+        pictures = [Image.open(io.BytesIO(data)) for data in (png, *but_not)]
+        read = self.reader(pictures, return_tensors="pt").pixel_values
+        with torch.no_grad():
+            seen = self.net.visual_projection(self.net.vision_model(read)[1])  # (B, D)
+        seen = torch.nn.functional.normalize(seen)
+        others, _ = torch.linalg.qr(seen[1:].T)  # (D, B - 1), orthonormal
+        own = seen[0] - others @ (others.T @ seen[0])
+        self.net.concept_embeds[0] = own
+        self.net.concept_embeds_weights[0] = float(own.norm()) / 2
+
+
+@pytest.fixture
+def checker() -> _Checker:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessorPil
+
+    torch.manual_seed(0)
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    net = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=16))
+    for weight in net.vision_model.parameters():
+        torch.nn.init.normal_(weight)  # so that it tells pictures apart
+    net.concept_embeds_weights.fill_(2.0)  # no cosine is larger
+    net.special_care_embeds_weights.fill_(2.0)
+    size = {"height": 32, "width": 32}
+    return _Checker(net, CLIPImageProcessorPil(size=size, crop_size=size))
 
 
 # ---------------------------------------------------------------- loading
