@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from generators.weights import STARTER, WeightsManifest, write_manifest
+from trainer import encoded
 from trainer.contract import TrainingError
-from trainer.data import images
 from trainer.data.captions import all_phrases, draw_caption
 from trainer.data.clip_tokens import train_clip_tokenizer
-from trainer.data.recolour import load_train
 from trainer.export import save_half
+from trainer.latents import latent_side
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
@@ -130,12 +130,12 @@ class Objective:
         init = find_init(setting.init)
         self.vae = AutoencoderKL.from_pretrained(_vae_folder(init), torch_dtype=torch.float32)
         self.vae.requires_grad_(False).to(self.device).eval()
-        size = self.vae.config.sample_size
-        train = load_train(setting, size, self.settings.moved, self.settings.recoloured)
-        held_out = images.load(setting.dataset, "held_out", size)
+        folder, settings = _vae_folder(init), self.settings
+        train = encoded.load(setting, self.vae, folder, settings.moved, settings.recoloured)
+        held_out = encoded.held_out(setting, self.vae)
         self.captions, self.held_out_captions = train.captions, held_out.captions
-        self.colours = train.colours or [{}] * len(train)
-        self.latents, self.held_out = self._encode(train), self._encode(held_out)
+        self.colours = train.colours
+        self.latents, self.held_out = train.latents, held_out.latents
         self.dataset_size = len(train)
         continued = init if (init / "model_index.json").is_file() and setting.init else None
         self.tokenizer = self._tokenizer(continued)
@@ -163,19 +163,6 @@ class Objective:
         unet.set_attn_processor(AttnProcessor())
         unet.to(memory_format=torch.channels_last)
         return Flow(text_encoder, unet, self.settings.time_shift)
-
-    @torch.no_grad()
-    def _encode(self, pictures: images.Pictures) -> Tensor:
-        """The latents of a split: (N, C, h, w) float32 on the CPU, scaled to unit variance."""
-        side = latent_side(self.vae)
-        latents = [
-            self.vae.encode(
-                pictures.batch(range(start, min(start + 64, len(pictures)))).to(self.device)
-            ).latent_dist.mean.cpu()
-            for start in range(0, len(pictures), 64)
-        ]
-        none = torch.empty(0, self.vae.config.latent_channels, side, side)
-        return torch.cat([none, *latents]) * self.vae.config.scaling_factor
 
     def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
         """Every matrix but the word and position tables."""
@@ -237,11 +224,10 @@ class Objective:
     def evaluate(self) -> dict[str, float]:
         """The loss at fixed noise and times, full names as captions, on both splits."""
         figures = {}
-        held_out = (self.held_out, self.held_out_captions)
-        for name, (latents, captions) in {
-            "train_loss": (self.latents[:256], self.captions[:256]),
-            "held_out_loss": held_out,
-        }.items():
+        plain = [i for i, colour in enumerate(self.colours) if not colour][:256]
+        train = self.latents[plain], [self.captions[i] for i in plain]
+        held_out = self.held_out, self.held_out_captions
+        for name, (latents, captions) in {"train_loss": train, "held_out_loss": held_out}.items():
             if len(latents):
                 figures[name] = self._fixed_loss(latents, captions)
         return figures
@@ -335,11 +321,6 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
         flow_shift=FLOW_SHIFT,
         steps_offset=1,
     )
-
-
-def latent_side(vae: AutoencoderKL) -> int:
-    """Height and width of the latents of a training picture."""
-    return int(vae.config.sample_size) // 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 def find_init(init: Path | None) -> Path:

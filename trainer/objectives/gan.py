@@ -25,11 +25,9 @@ from torch import Tensor, nn
 from generators.nn import painter
 from generators.nn.painter import Reading, Shape, WordPainter
 from generators.weights import WeightsManifest, read_manifest, write_manifest
-from trainer import latents
+from trainer import encoded, latents
 from trainer.adversarial import frozen
-from trainer.data import images
 from trainer.data.captions import draw_caption
-from trainer.data.recolour import load_train
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
@@ -191,13 +189,11 @@ class Objective:
         self.device = setting.device
         self.autoencoder = latents.find_autoencoder(setting.init)
         self.vae = latents.load_autoencoder(self.autoencoder, self.device)
-        size = int(self.vae.config.sample_size)
-        train = load_train(setting, size, settings.moved, settings.recoloured)
-        held_out = images.load(setting.dataset, "held_out", size)
-        self.captions, self.colours = train.captions, train.colours
-        self.latents = latents.encode_all(self.vae, train)
-        self.held_out = latents.encode_all(self.vae, held_out)
-        self.held_out_captions = held_out.captions
+        parts = settings.moved, settings.recoloured
+        train = encoded.load(setting, self.vae, self.autoencoder, *parts)
+        held_out = encoded.held_out(setting, self.vae)
+        self.captions, self.colours, self.latents = train.captions, train.colours, train.latents
+        self.held_out, self.held_out_captions = held_out.latents, held_out.captions
         self.dataset_size = len(train)
         generator = self._generator()
         critic = Critic(generator.shape, settings.critic_width)
