@@ -8,6 +8,7 @@ diffusion pipeline. Used by `trainer.loop` only.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,12 @@ class Adapter:
     def _attach(self) -> PeftModel | None:
         if "model" in self.parts:
             model = self.parts["model"]
-            return get_peft_model(model, self._config("all-linear", model, task_type="CAUSAL_LM"))
+            config = self._config("all-linear", model, task_type="CAUSAL_LM")
+            with warnings.catch_warnings():  # peft asks transformers by a name that is to go
+                warnings.simplefilter("ignore", FutureWarning)
+                adapted = get_peft_model(model, config)
+            config.base_model_name_or_path = self.base_name  # not a path of this disk
+            return adapted
         unet = self.parts["unet"]
         inject_adapter_in_model(self._config(ATTENTION, unet), unet)
         if self.settings.text_encoder:
@@ -77,7 +83,6 @@ class Adapter:
             lora_dropout=settings.dropout,
             target_modules=(settings.target_modules if chosen is None else chosen) or default,
             # GPT-2 keeps its matrices transposed.
-            base_model_name_or_path=self.base_name,
             fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in net.modules()),
             **more,
         )

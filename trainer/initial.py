@@ -20,6 +20,8 @@ from generators.registry import HUB_ID, REVISION, read_registry
 from generators.weights import WeightsError, read_manifest
 from trainer.contract import TrainingError
 
+# What the libraries raise over a folder that is not what they look for.
+UNFIT = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]  # never pickle, never code
 
 
@@ -80,7 +82,7 @@ def explained(init: Path | None, objective: Any) -> Iterator[None]:
         yield
     except ValidationError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except UNFIT as error:
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise TrainingError(f"{init} cannot be continued by this recipe: {first}") from error
 

@@ -62,6 +62,7 @@ class TextObjective(ABC):
         self.module = self._module().to(self.device)
         self.train, self.held_out = self._tokens(lines), self._tokens(held_out)
         self.dataset_size = len(self.train)
+        self._baselines: dict[str, float] = {}
 
     @abstractmethod
     def _tokenizer(self, lines: list[text.Line]) -> Any:
@@ -125,10 +126,10 @@ class TextObjective(ABC):
             nats += float(self.module({"inputs": inputs, "targets": targets})) * tokens
             count += tokens
         figures = {"perplexity": math.exp(nats / count), "held_out_tokens": float(count)}
-        if self._shared.baselines:
+        if self._shared.baselines and not self._baselines:  # the same at every look
             train = [ids for alternatives in self.train.entries for ids in alternatives]
-            figures |= ngram.perplexities(train, first, self.end, len(self.tokenizer))
-        return figures
+            self._baselines = ngram.perplexities(train, first, self.end, len(self.tokenizer))
+        return figures | self._baselines
 
     def _write_manifest(self, folder: Path, generator: str, figures: dict[str, float]) -> None:
         """`atelier.json`, from the recipe and the dataset."""

@@ -100,7 +100,7 @@ class Objective(TextObjective):
             )
         else:
             model = make_model(self.settings, len(self.tokenizer))
-        self.context = min(self.context, int(model.config.n_positions))
+        self.context = min(self.context, int(model.config.max_position_embeddings))
         return NextToken(model)
 
     def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
