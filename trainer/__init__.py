@@ -1,9 +1,20 @@
 """The trainer: data to weights.
 
+    atelier dataset import my_pictures --out data/mine --licence "CC BY 4.0"
+    atelier train lora_pictures --data data/mine --out runs/mine      # Ctrl-C, then --resume
+    atelier models add ours generators/starter/diffusion --adapter mine=runs/mine/weights  # ours+mine
+
+A run's folder: `progress.json` (where it stands), `metrics.csv`, `held_out.csv`, `loss.png`,
+`samples/`, `tensorboard/`, `checkpoints/` (to resume) and at last `weights/`, with their card.
+`--init` starts from weights by folder, model name or hub id; `--lora` trains an adapter over them;
+`--devices N` uses several GPUs.
+
 Map: `contract.py` and `catalog.py` (no torch: recipes, manifests, reports), `__main__.py` (the
-child process and its JSON events), `loop.py` (the one loop, on accelerate), `optimizers.py`
-(Muon + AdamW, schedules, averages), `checkpoints.py`, `export.py`, `data/` (manifest -> batches,
-starter datasets), `objectives/` (loss and step), `recipes/` (TOML, only what differs).
+child process and its JSON events), `datasets.py` (its dataset commands), `loop.py` (the one loop,
+on accelerate), `feeding.py` (batches ahead), `journal.py` (what a run writes down), `optimizers.py`
+(Muon + AdamW, schedules, averages), `adapters.py` (LoRA), `initial.py` (`--init`), `launch.py`
+(`--devices`), `checkpoints.py`, `export.py`, `data/` (manifest -> batches, starter datasets),
+`objectives/` (loss and step), `evaluation/`, `recipes/` (TOML, only what differs).
 
 To add a training:
 1. If the objective exists, write `recipes/<name>.toml`: it is found by its name.
