@@ -2,12 +2,12 @@
 
     atelier dataset import my_pictures --out data/mine --licence "CC BY 4.0"
     atelier train lora_pictures --data data/mine --out runs/mine      # Ctrl-C, then --resume
-    atelier models add ours generators/starter/diffusion --adapter mine=runs/mine/weights  # ours+mine
+    atelier models add ours generators/starter/diffusion --adapter mine=runs/mine/weights
 
-A run's folder: `progress.json` (where it stands), `metrics.csv`, `held_out.csv`, `loss.png`,
-`samples/`, `tensorboard/`, `checkpoints/` (to resume) and at last `weights/`, with their card.
-`--init` starts from weights by folder, model name or hub id; `--lora` trains an adapter over them;
-`--devices N` uses several GPUs.
+then `/imagine model:ours+mine` draws with it. A run's folder holds `progress.json` (where it
+stands), `metrics.csv`, `held_out.csv`, `loss.png`, `samples/`, `tensorboard/`, `checkpoints/` (to
+resume) and at last `weights/` with their card. `--init` starts from weights by folder, model name
+or hub id; `--lora` trains an adapter over them; `--devices N` uses several GPUs.
 
 Map: `contract.py` and `catalog.py` (no torch: recipes, manifests, reports), `__main__.py` (the
 child process and its JSON events), `datasets.py` (its dataset commands), `loop.py` (the one loop,

@@ -105,7 +105,8 @@ class Adapter:
     def export(self, folder: Path, figures: dict[str, float]) -> None:
         """The adapter alone, in float32, with `atelier.json` and, of pictures, a sample sheet."""
         if self._language_model is not None:
-            self._language_model.save_pretrained(folder, safe_serialization=True)
+            # Without being told, peft would ask the hub whether the base's vocabulary grew.
+            self._language_model.save_pretrained(folder, save_embedding_layers=False)
         else:
             self._save_for_diffusers(folder)
         setting = self.objective.setting
