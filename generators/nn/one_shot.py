@@ -29,6 +29,7 @@ GRID = (MELS // CELL[0], FRAMES // CELL[1])
 SIZES = tuple((GRID[0] >> shift, GRID[1] >> shift) for shift in (3, 2, 1, 0))
 HARMONICS = 256
 MAPS = 12  # channels of the pitch and time maps at each size
+FADES = (3.0, 12.0, 48.0)  # frames until a third is left
 LOUDEST = 1.25  # bound of the picture; data end at about 1
 
 
@@ -106,6 +107,12 @@ def gate(hold_s: Tensor) -> Tensor:
     return (hold_s[:, None] * SAMPLE_RATE / HOP - frames).clamp(0, 1)
 
 
+def fades(like: Tensor) -> Tensor:
+    """Three ways to die away from the start, fast to slow: (3, FRAMES) of `like`'s kind."""
+    frames = torch.arange(FRAMES, device=like.device, dtype=like.dtype)
+    return torch.stack([torch.exp(-frames / tau) for tau in FADES])
+
+
 def to_cells(pictures: Tensor) -> Tensor:
     """Each cell of bands and frames as channels: (B, MELS, FRAMES) -> (B, 8, *GRID)."""
     cells = pictures.view(-1, GRID[0], CELL[0], GRID[1], CELL[1])
@@ -126,13 +133,12 @@ class Maps(nn.Module):
         fading times, and four waves that say which band this is."""
         teeth, held = comb(notes.pitch), gate(notes.hold_s)  # (B, MELS), (B, FRAMES)
         batch = len(teeth)
-        frames = torch.arange(FRAMES, device=held.device, dtype=held.dtype)
-        fades = torch.stack([torch.exp(-frames / tau) for tau in (3.0, 12.0, 48.0)])  # (3, FRAMES)
+        fading_out = fades(held)
         pictures = []
         for high, wide in SIZES:
             rows = F.adaptive_max_pool1d(teeth[:, None], 2 * high).view(batch, high, 2)
             columns = F.adaptive_avg_pool1d(held[:, None], 2 * wide).view(batch, wide, 2)
-            fading = F.adaptive_avg_pool1d(fades, wide)  # (3, W)
+            fading = F.adaptive_avg_pool1d(fading_out, wide)  # (3, W)
             place = torch.linspace(0, torch.pi, high, device=held.device, dtype=held.dtype)
             waves = torch.stack([(order * place).cos() for order in range(1, 5)])  # (4, H)
             parts = [
@@ -149,9 +155,11 @@ class Maps(nn.Module):
 class Block(nn.Module):
     """Two convolutions, normalised, the first modulated by the condition, beside a short cut."""
 
-    def __init__(self, inputs: int, outputs: int, width: int) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.by_band = nn.Parameter(torch.zeros(1, outputs, size[0], 1))
+        self.by_time = nn.Parameter(torch.zeros(1, outputs, 1, size[1]))
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.norm = nn.GroupNorm(8, outputs, affine=False)
         self.modulation = nn.Linear(width, 2 * outputs)
@@ -160,7 +168,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x (B, C, H, W), condition (B, D) -> (B, C', H, W)."""
         scale, shift = self.modulation(condition)[..., None, None].chunk(2, 1)
-        h = F.silu(torch.addcmul(shift, self.norm(self.first(x)), 1 + scale))
+        h = self.norm(self.first(x) + (self.by_band + self.by_time).to(x.dtype))
+        h = F.silu(torch.addcmul(shift, h, 1 + scale))
         return F.silu(self.short_cut(x) + self.second(h))
 
 
@@ -183,9 +192,13 @@ class Player(nn.Module):
         self.start = nn.Linear(width, 96 * SIZES[0][0] * SIZES[0][1])
         inputs = (96, c[0], c[1], c[2])
         self.blocks = nn.ModuleList(
-            Block(before + MAPS, after, width) for before, after in zip(inputs, c, strict=True)
+            Block(before + MAPS, after, width, size)
+            for before, after, size in zip(inputs, c, SIZES, strict=True)
         )
         self.out = nn.Conv2d(c[3] + MAPS, CELL[0] * CELL[1], 3, padding=1)
+        self.envelope = nn.Linear(width, MELS * (len(FADES) + 2))
+        nn.init.zeros_(self.envelope.weight)
+        nn.init.zeros_(self.envelope.bias)
 
     def forward(self, notes: Notes, z: Tensor) -> Tensor:
         """z (B, latent) standard normal -> log-mel pictures (B, MELS, FRAMES) within LOUDEST."""
@@ -196,7 +209,16 @@ class Player(nn.Module):
             x = F.interpolate(x, scale_factor=2.0) if index else x
             x = block(torch.cat([x, picture], 1), condition)
         cells = self.out(torch.cat([x, maps[-1]], 1)).to(z.dtype)
-        return LOUDEST * torch.tanh(from_cells(cells))
+        return LOUDEST * torch.tanh(from_cells(cells) + self._envelopes(condition, notes))
+
+    def _envelopes(self, condition: Tensor, notes: Notes) -> Tensor:
+        """What each band does over time whatever the net draws in it: (B, MELS, FRAMES). In logs,
+        a spectrum is the sum of its fine structure and its envelope."""
+        held = gate(notes.hold_s)[:, None]  # (B, 1, FRAMES)
+        steady = torch.cat([fades(held), torch.ones_like(held[:1, 0])])  # (K - 1, FRAMES)
+        shapes = torch.cat([steady.expand(len(held), -1, -1), held], 1)  # (B, K, FRAMES)
+        weights = self.envelope(condition).view(len(held), MELS, -1).to(shapes.dtype)
+        return weights @ shapes
 
     def _facts(self, notes: Notes, z: Tensor) -> Tensor:
         """(B, D): what the note is, in numbers of about one."""
