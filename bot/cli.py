@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot import children, flags, settings
+from bot.cli_evaluation import evaluate
 from bot.cli_models import models_app
 from bot.cli_training import dataset_app, train
 from bot.errors import AtelierError
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.command()(train)
+app.command()(evaluate)
 app.add_typer(models_app, name="models")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(db_app, name="db")
