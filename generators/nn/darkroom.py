@@ -1,0 +1,110 @@
+"""Latents to pictures and back, for families that paint in a shared autoencoder's latents. Torch.
+
+Holds the weights' part `autoencoder` and, where they name one, their part `upscaler`. Used by the
+generators `gan` and `vae`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from generators.contract import BadRequest, GenerateRequest
+from generators.nn import painter, super_resolution
+from generators.registry import ModelEntry
+from generators.runtime import Runtime, rng, tensors_bytes
+from generators.sampling import slerp
+from generators.weights import WeightsError, part, read_manifest
+
+AT_ONCE = 8  # pictures that are decoded and enlarged together
+
+
+class Darkroom:
+    """The autoencoder and the upscaler of a folder of weights."""
+
+    def __init__(self, autoencoder: Any, upscaler: nn.Module | None, device: torch.device) -> None:
+        self.autoencoder = autoencoder
+        self.upscaler = upscaler
+        self.device = device
+        self.side_px = int(autoencoder.config.sample_size)
+        self.memory_bytes = tensors_bytes([autoencoder, upscaler])
+
+    @classmethod
+    def load(cls, entry: ModelEntry, runtime: Runtime) -> Darkroom:
+        """The parts that the entry's manifest names. Raises WeightsError where one is missing."""
+        folder = folder_of(entry)
+        dtype = runtime.dtype_for(entry)
+        manifest = read_manifest(folder)
+        upscaler = None
+        if manifest is not None and "upscaler" in manifest.parts:
+            upscaler = super_resolution.load(part(folder, "upscaler"), runtime.device, dtype)
+        return cls(
+            painter.load_autoencoder(folder, runtime.device, dtype), upscaler, runtime.device
+        )
+
+    def develop(self, latents: Tensor, scale: int = 1) -> list[Image.Image]:
+        """Latents (B, C, h, w) -> RGB pictures, `scale` (1, 2 or 4) times enlarged."""
+        pictures: list[Image.Image] = []
+        for some in latents.split(AT_ONCE):
+            pixels = painter.decode(self.autoencoder, some)
+            if scale > 1 and self.upscaler is not None:
+                pixels = super_resolution.enlarge(self.upscaler, pixels, scale)
+            values = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            arrays = values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            pictures += [Image.fromarray(array) for array in arrays]
+        return pictures
+
+    def read(self, picture: Image.Image) -> Tensor:
+        """A picture of any size, as a square on white, as latents (1, C, h, w)."""
+        upright = picture.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+        square = ImageOps.pad(
+            flat.convert("RGB"), (self.side_px,) * 2, Image.Resampling.BOX, color="white"
+        )
+        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        return painter.encode(self.autoencoder, pixels.to(self.device)).float()
+
+    def scale_problem(self, scale: int) -> BadRequest | None:
+        """Why these weights cannot enlarge, or None."""
+        if scale == 1 or self.upscaler is not None:
+            return None
+        return BadRequest(
+            "This model cannot enlarge its pictures itself; leave upscale out.",
+            "这个模型不能自行放大图片，请不要指定 upscale。",
+        )
+
+
+def folder_of(entry: ModelEntry) -> Path:
+    """The entry's folder. Raises WeightsError for a hub id: no hub has classes of ours."""
+    if entry.folder is None:
+        raise WeightsError(f"{entry.weights}: {entry.generator} weights are a folder of our own")
+    return entry.folder
+
+
+def resolved_scale(entry: ModelEntry, asked: int | None) -> int:
+    """How far to enlarge: as asked, else as suits the weights."""
+    return int(asked if asked is not None else entry.defaults.get("upscale", 1))
+
+
+def chance(request: GenerateRequest, width: int) -> Tensor:
+    """The noise of a request's items: (count, width).
+
+    Item i draws from its own seed. Relatives keep the noise of the request's seed and mix in that
+    of `variation_seed` + i, by `variation_strength`, along the sphere.
+    """
+    params: Any = request.params
+    rows = []
+    for seed in request.item_seeds():
+        own = torch.randn(width, generator=rng(seed))
+        if params.variation_seed is not None and params.variation_strength > 0:
+            base = torch.randn(width, generator=rng(request.seed))
+            other_seed = (params.variation_seed + seed - request.seed) % 2**32
+            other = torch.randn(width, generator=rng(other_seed))
+            own = slerp(base, other, params.variation_strength)
+        rows.append(own)
+    return torch.stack(rows)
