@@ -6,10 +6,12 @@ To add one, add `commands/x.py` that declares it once, as a constant
 
 or, where the declaration depends on the models or commands there are, as a function
 
-    def command(offered: Offered) -> Command: ...
+    def command(offered: Offered) -> Command | None: ...
 
-and its test. It is then on every platform, in /help and in the docs. Files do not import each
-other; what answers share is in `bot.core.answers`. Files that begin with `_` are not commands.
+(None where no model on offer can do it) and its test. It is then on every platform, in /help and in
+the docs. Files do not import each other; what answers share is in `bot.core.answers`, what
+commands that make something share in `bot.services.making`. Files that begin with `_` are not
+commands.
 """
 
 from __future__ import annotations
@@ -46,30 +48,37 @@ def load_commands(offers: ModelOffers) -> Mapping[str, Command]:
     commands: dict[str, Command] = {}
     offered = Offered(offers, MappingProxyType(commands))
     found: dict[str, Command] = {}
+    seen: set[str] = set()
     # Folder by folder, since a walk over all of them at once would hide the second of two files.
     for module in (module for folder in __path__ for module in pkgutil.iter_modules([folder])):
         if module.name.startswith("_"):
             continue
-        if module.name in found:
+        if module.name in seen:
             raise BadCommand(f"two files declare /{module.name}")
-        found[module.name] = _declared(module.name, offered)
-        _check(module.name, found[module.name])
-    # What makes something comes first wherever commands are listed, then the alphabet.
+        declared = _declared(module.name, offered)
+        seen.add(module.name)
+        if declared is not None:
+            _check(module.name, declared)
+            found[module.name] = declared
+    # What makes something comes first wherever commands are listed, then what changes something.
     commands.update(sorted(found.items(), key=_place))
     return offered.commands
 
 
-def _place(item: tuple[str, Command]) -> tuple[bool, str]:
+def _place(item: tuple[str, Command]) -> tuple[bool, int, str]:
     name, command = item
-    return command.category != "create", name
+    order = {"create": 0, "change": 1}
+    return not command.lead, order.get(command.category, len(order)), name
 
 
-def _declared(name: str, offered: Offered) -> Command:
+def _declared(name: str, offered: Offered) -> Command | None:
     module = importlib.import_module(f"{__name__}.{name}")
     constant, function = getattr(module, "COMMAND", None), getattr(module, "command", None)
     if (constant is None) == (function is None):
         raise BadCommand(f"commands/{name}.py needs COMMAND or command(offered), one of them")
     declared = constant if function is None else function(offered)
+    if declared is None and function is not None:
+        return None  # nothing on offer can do it
     if not isinstance(declared, Command):
         raise BadCommand(f"commands/{name}.py declares a {type(declared).__name__}, not a Command")
     return declared

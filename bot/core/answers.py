@@ -6,7 +6,7 @@ Used by commands and the router. Words come from `core.i18n`; what the buttons d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from bot.core.domain import Artifact, Job, JobState
 from bot.core.i18n import formats, replies
 from bot.core.options import format_text
 from bot.core.signing import Signer
+from generators import catalog
 
 Row = tuple[Button, ...]
 
@@ -134,7 +135,7 @@ def ended_badly(signer: Signer, job: Job, locale: str) -> Reply:
     if job.state is JobState.FAILED:
         text = replies.FAILED.in_(locale).format(why=text, job=job.id)
     again = [reroll_button(signer, job, locale)]
-    if "prompt" in job.params:
+    if prompt_of(job):
         again.append(remix_button(signer, job, locale))
     return Reply(
         title=title_of(job),
@@ -145,18 +146,31 @@ def ended_badly(signer: Signer, job: Job, locale: str) -> Reply:
     )
 
 
+def prompt_of(job: Job) -> str:
+    """What the member asked for in words; empty where they did not, whatever a generator takes for
+    a prompt then."""
+    prompt = str(job.params.get("prompt") or "")
+    return "" if prompt == _own_defaults(job).get("prompt") else prompt
+
+
 def title_of(job: Job) -> str:
     """The prompt on one line, cut where it is long; the command where there is none."""
-    prompt = " ".join(str(job.params.get("prompt", "")).split())
+    prompt = " ".join(prompt_of(job).split())
     if len(prompt) > _TITLE_CHARACTERS:
         return prompt[: _TITLE_CHARACTERS - 1].rstrip() + "…"
     return prompt or f"/{job.command}"
 
 
 def items_of(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
-    """The things themselves in order, without the contact sheet."""
-    items = (artifact for artifact in artifacts if artifact.role == "item")
-    return tuple(sorted(items, key=lambda artifact: artifact.position))
+    """The things asked for, in order, without their other formats, plots and contact sheet."""
+    return tuple(artifact for artifact in media_of(artifacts) if artifact.role == "item")
+
+
+def media_of(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """What was made, in order: each item, its other formats, its plot, and last the contact sheet;
+    not what was uploaded for it."""
+    made = (artifact for artifact in artifacts if artifact.role != "input")
+    return tuple(sorted(made, key=lambda artifact: artifact.position))
 
 
 def run_s(job: Job) -> float:
@@ -166,11 +180,21 @@ def run_s(job: Job) -> float:
     return (job.finished_at - job.started_at).total_seconds()
 
 
-def options_of(job: Job) -> dict[str, Any]:
-    """The options that would make this job again, by name; what was left open is left out."""
-    options = {**job.params, "model": job.model, "seed": job.seed, "count": job.count}
+def options_of(command: Command, job: Job) -> dict[str, Any]:
+    """The options that would make this job again, by name. What was left open is left out, and what
+    is as the generator has it anyway; a picture it worked on is named by this job."""
+    usual = _own_defaults(job)
+    options: dict[str, Any] = {
+        name: value
+        for name, value in job.params.items()
+        if name not in usual or value != usual[name]
+    }
+    options |= {name: f"{job.id}@{name}" for name in job.inputs}
+    options |= {"model": job.model, "seed": job.seed, "count": job.count}
     if job.private:
         options["private"] = True
+    if command.recall is not None:
+        options |= command.recall(job)
     return {name: value for name, value in options.items() if value not in (None, "")}
 
 
@@ -178,12 +202,12 @@ def typed(command: Command | None, job: Job) -> str:
     """The job as one would type it."""
     if command is None:
         return f"/{job.command}"
-    return format_text(command, options_of(job))
+    return format_text(command, options_of(command, job))
 
 
 def form(command: Command, job: Job, fields: Collection[str], title: str) -> Form:
     """The job's options to be changed: `fields` are shown, the others go along unseen."""
-    given = options_of(job)
+    given = options_of(command, job)
     declared = command.option_list()
     return Form(
         title=title,
@@ -218,7 +242,7 @@ def card(
         job_id=job.id,
         title=title_of(job),
         text=" · ".join(facts),
-        media=items_of(artifacts),
+        media=tuple(one for one in media_of(artifacts) if one.role != "grid"),
         buttons=(
             (
                 show_button(signer, job, locale),
@@ -227,6 +251,14 @@ def card(
             ),
         ),
     )
+
+
+def _own_defaults(job: Job) -> Mapping[str, Any]:
+    """What the job's generator takes for params that were left out."""
+    if job.generator not in catalog.names():
+        return {}
+    fields = catalog.spec(job.generator).params.model_fields
+    return {name: field.default for name, field in fields.items() if not field.is_required()}
 
 
 def _why(job: Job, locale: str) -> str:

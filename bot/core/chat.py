@@ -253,18 +253,21 @@ class Command:
 
     `run` gets the services (`bot.services.Services`), the invocation and validated options.
     `actions` are the buttons this command hangs under its answers, by name. `present` turns a
-    finished job of this command into what the member sees.
+    finished job of this command into what the member sees. `recall` gives the options that are not
+    simply the params of the same name, for making a job again.
     """
 
     name: str
     summary: Text
     run: Callable[[Any, Invocation, Options], Awaitable[Reply]]
     options: tuple[Option, ...] | Callable[[], tuple[Option, ...]] = ()
-    category: str = "general"
+    category: str = "general"  # "create" from words, "change" what is there, "general"
+    lead: bool = False  # what newcomers try first
     role: Role = Role.MEMBER
     examples: tuple[str, ...] = ()
     actions: Mapping[str, Action] = field(default_factory=dict)
     present: Callable[[Any, Job, tuple[Artifact, ...], str], Reply] | None = None
+    recall: Callable[[Job], Mapping[str, Any]] | None = None
 
     def option_list(self) -> tuple[Option, ...]:
         """The options as they are now."""

@@ -27,6 +27,7 @@ _ZH = {
     "top_p": "只在累计概率达到此值的词元中选择。",
     "max_new_tokens": "最多写多少个词元。",
     "repetition_penalty": "大于 1 时，已经写过的词会更少出现。",
+    "duration_s": "时长（秒）。",
     "scale": "宽和高放大的倍数。",
 }
 
@@ -70,6 +71,19 @@ def count_option(noun: Text, *, default: int, maximum: int = 4) -> Option:
     )
 
 
+def image_option(name: str, description: Text, *, required: bool = False) -> Option:
+    """A picture: attached, or one of the past by its id. Where it is required, the plain words of
+    the command name it."""
+    return Option(
+        name=name,
+        type=OptionType.IMAGE,
+        required=required,
+        rest=required and name == "image",
+        maximum=100,
+        description=description,
+    )
+
+
 def model_option(choices: Callable[[], tuple[Choice, ...]]) -> Option:
     """Which model: one of those the host offers now."""
     return Option(
@@ -85,11 +99,13 @@ def from_params(
     params: type[Params],
     *,
     skip: Collection[str] = (),
+    only: Collection[str] | None = None,
     texts: Mapping[str, Text] | None = None,
     rest: str | None = None,
     multiline: bool = False,
 ) -> tuple[Option, ...]:
-    """One option per field of a params class, in its order, without the skipped ones.
+    """One option per field of a params class, in its order, without the skipped ones; with `only`,
+    those alone.
 
     `texts` replaces descriptions; `rest` names the field that takes the plain words, which may
     hold line breaks where `multiline`. Raises LookupError for a description without a language.
@@ -98,7 +114,7 @@ def from_params(
     required = set(schema.get("required", ()))
     options = []
     for name, field in schema["properties"].items():
-        if name in skip:
+        if name in skip or (only is not None and name not in only):
             continue
         text = (texts or {}).get(name) or _description(params, name, field)
         option = _option(name, _without_null(field), text)
@@ -116,7 +132,8 @@ def from_params(
 
 def merged(sets: Iterable[tuple[Option, ...]]) -> tuple[Option, ...]:
     """The options of several generators as one command has them: each name once, bounds the
-    widest, required only where all require it. What a model cannot do is said at admission."""
+    widest, required only where all require it, a default only where all agree on it (else each
+    model has its own). What a model cannot do is said at admission."""
     options: dict[str, Option] = {}
     counted: dict[str, int] = {}
     total = 0
@@ -127,7 +144,7 @@ def merged(sets: Iterable[tuple[Option, ...]]) -> tuple[Option, ...]:
             known = options.get(option.name)
             options[option.name] = option if known is None else _widest(known, option)
     return tuple(
-        replace(option, required=option.required and counted[option.name] == total)
+        option if counted[option.name] == total else replace(option, required=False, default=None)
         for option in options.values()
     )
 
@@ -169,6 +186,7 @@ def _widest(one: Option, other: Option) -> Option:
     return replace(
         one,
         required=one.required and other.required,
+        default=one.default if one.default == other.default else None,
         minimum=widen(min, one.minimum, other.minimum),
         maximum=widen(max, one.maximum, other.maximum),
     )

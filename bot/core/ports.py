@@ -184,8 +184,10 @@ class JobStore(Protocol):
         Returns the artifacts whose bytes may now be forgotten."""
         ...
 
-    async def recent_gpu_ms_per_item(self, model: str, *, limit: int = 50) -> list[float]:
-        """Measured cost per item of the latest done jobs of a model, newest first."""
+    async def recent_gpu_ms_per_item(
+        self, model: str, command: str, *, limit: int = 50
+    ) -> list[float]:
+        """Measured cost per item of the latest done jobs of a command by a model, newest first."""
         ...
 
     async def recent_finish_times(self, *, limit: int = 50) -> list[datetime]:

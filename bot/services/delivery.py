@@ -198,4 +198,5 @@ class DeliveryService:
                 log.exception("the answer of a job could not be drawn")
         if job.state is not JobState.DONE:
             return answers.ended_badly(self._services.signer, job, job.locale)
-        return Reply(title=answers.title_of(job), media=artifacts, ephemeral=job.private)
+        media = answers.media_of(artifacts)
+        return Reply(title=answers.title_of(job), media=media, ephemeral=job.private)

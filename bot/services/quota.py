@@ -58,10 +58,13 @@ class QuotaService:
         layers = [settings.get((place, SETTING)) for place in (STUDIO, member.community_id)]
         return limits_of(self._defaults, layers, member)
 
-    async def estimate(self, uow: UnitOfWork, model: str, count: int, first_guess_ms: int) -> int:
-        """What a job will cost, in gpu_ms: the median of the model's recent cost per item times
-        the items; the generator's own guess before there is a history."""
-        recent = await uow.jobs.recent_gpu_ms_per_item(model)
+    async def estimate(
+        self, uow: UnitOfWork, model: str, command: str, count: int, first_guess_ms: int
+    ) -> int:
+        """What a job will cost, in gpu_ms: the median of what an item of this command by this model
+        cost lately (a loop is another thing than a still picture) times the items; the first guess
+        before there is a history."""
+        recent = await uow.jobs.recent_gpu_ms_per_item(model, command)
         return round((median(recent) if recent else first_guess_ms) * count)
 
     async def check(

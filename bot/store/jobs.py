@@ -29,7 +29,7 @@ _MOST = sa.bindparam("most", type_=sa.Integer)
 _NEWEST = JOBS.c.finished_at.desc()
 _COSTS = (
     sa.select(JOBS.c.gpu_ms, JOBS.c.count.label("items"))
-    .where(DONE, JOBS.c.model == sa.bindparam("model"))
+    .where(DONE, JOBS.c.model == sa.bindparam("model"), JOBS.c.command == sa.bindparam("command"))
     .order_by(_NEWEST)
     .limit(_MOST)
 )
@@ -164,9 +164,11 @@ class SqlJobs(SqlJobQueue):
             ref.key for job in waiting for ref in job.inputs.values()
         }
 
-    async def recent_gpu_ms_per_item(self, model: str, *, limit: int = 50) -> list[float]:
-        """Measured cost per item of the latest done jobs of a model, newest first."""
-        rows = await self._tx.all(_COSTS, model=model, most=limit)
+    async def recent_gpu_ms_per_item(
+        self, model: str, command: str, *, limit: int = 50
+    ) -> list[float]:
+        """Measured cost per item of the latest done jobs of a command by a model, newest first."""
+        rows = await self._tx.all(_COSTS, model=model, command=command, most=limit)
         return [row.gpu_ms / row.items for row in rows if row.gpu_ms is not None]
 
     async def recent_finish_times(self, *, limit: int = 50) -> list[datetime]:

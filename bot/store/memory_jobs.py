@@ -169,9 +169,12 @@ class MemoryJobs:
             kept.update(ref.key for ref in live.inputs.values())
         return [artifact for artifact in gone if artifact.key not in kept]
 
-    async def recent_gpu_ms_per_item(self, model: str, *, limit: int = 50) -> list[float]:
-        """Measured cost per item of the latest done jobs of a model, newest first."""
-        done = [job for job in self._done() if job.model == model][:limit]
+    async def recent_gpu_ms_per_item(
+        self, model: str, command: str, *, limit: int = 50
+    ) -> list[float]:
+        """Measured cost per item of the latest done jobs of a command by a model, newest first."""
+        wanted = (model, command)
+        done = [job for job in self._done() if (job.model, job.command) == wanted][:limit]
         return [job.gpu_ms / job.count for job in done if job.gpu_ms is not None]
 
     async def recent_finish_times(self, *, limit: int = 50) -> list[datetime]:

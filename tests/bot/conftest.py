@@ -41,6 +41,13 @@ MODELS = (
     ModelEntry(name="lanczos", generator="lanczos"),
 )
 
+MORE_MODELS = (
+    ModelEntry(name="gan", generator="gan"),
+    ModelEntry(name="vae", generator="vae"),
+    ModelEntry(name="super_resolution", generator="super_resolution"),
+    ModelEntry(name="audio_gan", generator="audio_gan"),
+)
+
 ANNA = Origin(
     platform="web",
     community_external_id="anna",
@@ -58,6 +65,7 @@ class Studio:
 
     folder: Path
     limits: Limits = field(default_factory=Limits)
+    models: tuple[ModelEntry, ...] = MODELS
     now: datetime = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 
     def __post_init__(self) -> None:
@@ -70,7 +78,7 @@ class Studio:
 
     def start(self) -> None:
         """Build everything anew over the same store, as a restart would."""
-        offers = ModelOffers(MODELS)
+        offers = ModelOffers(self.models)
         quota = QuotaService(self.store.unit_of_work, self.clock, self.limits)
         moderation = ModerationService()
         jobs = JobService(
@@ -194,6 +202,16 @@ class Studio:
         result = EngineResult(job_id=job_id, state="done", artifacts=tuple(refs), gpu_ms=gpu_ms)
         assert await self.services.jobs.complete(result)
 
+    async def finish_with(self, job_id: str, *media: tuple[str, str]) -> None:
+        """End a job with media of these types and roles, in order."""
+        job = self.store.tables.jobs[job_id]
+        refs = []
+        for mime, role in media:
+            ref = await self._put(f"{mime} {role}".encode(), mime, job, {})
+            refs.append(ref.model_copy(update={"role": role}))
+        result = EngineResult(job_id=job_id, state="done", artifacts=tuple(refs), gpu_ms=800)
+        assert await self.services.jobs.complete(result)
+
     async def fail(self, job_id: str, error: str | None = None) -> None:
         """End a job without anything to show."""
         result = EngineResult(job_id=job_id, state="failed", error=error)
@@ -222,3 +240,9 @@ def png(side: int, shade: int) -> bytes:
 @pytest.fixture
 def studio(tmp_path: Path) -> Studio:
     return Studio(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Studio:
+    """A studio with a model for everything."""
+    return Studio(tmp_path / "artifacts", models=MODELS + MORE_MODELS)

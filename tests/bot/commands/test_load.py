@@ -19,6 +19,8 @@ OFFERS = ModelOffers(
         ModelEntry(name="emoji", generator="diffusion"),
         ModelEntry(name="lexicon", generator="gpt2"),
         ModelEntry(name="lanczos", generator="lanczos"),
+        ModelEntry(name="vae", generator="vae"),
+        ModelEntry(name="audio_gan", generator="audio_gan"),
     ]
 )
 
@@ -63,6 +65,16 @@ def test_all_commands_of_the_folder_are_there_makers_first() -> None:
     assert {"imagine", "write", "models", "queue", "cancel", "history", "favorites", "quota",
             "help", "ping"} <= files  # fmt: skip
     assert list(commands)[:2] == ["imagine", "write"]
+    assert [one.category for one in commands.values()] == sorted(
+        (one.category for one in commands.values()), key=["create", "change", "general"].index
+    )
+
+
+def test_what_no_model_can_do_is_no_command() -> None:
+    few = ModelOffers([ModelEntry(name="lexicon", generator="gpt2")])
+    commands = load_commands(few)
+    makers = {name for name, one in commands.items() if one.category != "general"}
+    assert makers == {"write"}
 
 
 def test_a_file_dropped_into_the_folder_is_a_command(folder: Path) -> None:
@@ -126,7 +138,7 @@ def test_every_text_of_the_house_speaks_both_languages() -> None:
 
 def test_model_choices_are_those_on_offer_now() -> None:
     options = {option.name: option for option in load_commands(OFFERS)["imagine"].option_list()}
-    assert [choice.value for choice in options["model"].choice_list()] == ["emoji"]
+    assert [choice.value for choice in options["model"].choice_list()] == ["emoji", "vae"]
 
 
 def test_platforms_can_hold_every_declaration() -> None:

@@ -222,9 +222,9 @@ async def test_recent_costs_and_finish_times_are_of_done_jobs_only(store: Store)
     ]
     await added(store.unit_of_work, *jobs)
     async with store.unit_of_work(write=False) as uow:
-        assert await uow.jobs.recent_gpu_ms_per_item("emoji") == [900.0, 1000.0]
-        assert await uow.jobs.recent_gpu_ms_per_item("emoji", limit=1) == [900.0]
-        assert await uow.jobs.recent_gpu_ms_per_item("unknown") == []
+        assert await uow.jobs.recent_gpu_ms_per_item("emoji", "imagine") == [900.0, 1000.0]
+        assert await uow.jobs.recent_gpu_ms_per_item("emoji", "imagine", limit=1) == [900.0]
+        assert await uow.jobs.recent_gpu_ms_per_item("unknown", "imagine") == []
         done = [jobs[n].finished_at for n in (2, 1, 0)]
         assert await uow.jobs.recent_finish_times() == done
         assert await uow.jobs.recent_finish_times(limit=1) == done[:1]

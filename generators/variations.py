@@ -1,0 +1,46 @@
+"""Relatives of relatives: which noises an item is mixed from, in order. No torch.
+
+An item's noise is drawn from its seed; a variation mixes in the noise of another seed by some
+strength (`sampling.slerp`). A variation of a variation starts from the noise of exactly the item
+one has clicked on, so the earlier steps travel along as `variation_trail`: `seed:strength` joined
+by commas, oldest first. A generator with the capability `variation` has the params
+
+    variation_seed: int | None, variation_strength: float, variation_trail: str
+
+and draws item i from `steps(params, i)`, mixed one after another into the noise of the request's
+seed (of the seed itself, not seed + i, as soon as there is a step).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from generators.contract import MAX_SEED
+
+MAX_TRAIL_CHARACTERS = 400
+TRAIL_PATTERN = r"^(\d{1,10}:[01](\.\d{1,4})?(,\d{1,10}:[01](\.\d{1,4})?)*)?$"
+TRAIL_DESCRIPTION = (
+    "Earlier variations that lead to the picture varied now, oldest first: seed:strength,..."
+)
+
+
+def steps(params: Any, index: int) -> tuple[tuple[int, float], ...]:
+    """The (seed, strength) to mix in for item `index` (from 0) of a request, in order; none for an
+    item that is drawn from its own seed alone."""
+    found = parsed(getattr(params, "variation_trail", ""))
+    if params.variation_seed is not None and params.variation_strength > 0:
+        seed = (params.variation_seed + index) % (MAX_SEED + 1)
+        found = (*found, (seed, params.variation_strength))
+    return found
+
+
+def parsed(trail: str) -> tuple[tuple[int, float], ...]:
+    """The steps in a trail that fits TRAIL_PATTERN."""
+    parts = (step.split(":") for step in trail.split(",") if step)
+    return tuple((int(seed) % (MAX_SEED + 1), float(strength)) for seed, strength in parts)
+
+
+def extended(trail: str, seed: int, strength: float) -> str | None:
+    """The trail with one step more; None where it would become too long."""
+    longer = f"{trail},{seed}:{strength:g}" if trail else f"{seed}:{strength:g}"
+    return longer if len(longer) <= MAX_TRAIL_CHARACTERS else None
