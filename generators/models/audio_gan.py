@@ -133,7 +133,7 @@ class Model:
         if not split_words(wish.words):
             pitched = [float(sound.high > 0) for sound in self.net.config.sounds]
             equal = torch.tensor(pitched if any(pitched) else [1.0] * len(pitched))
-            return equal, torch.ones(self.net.config.kits)
+            return equal, torch.ones(self.net.config.kits - 1)
         ids = self.net.listener.words.ids([wish.words]).to(self._device)
         sounds, kits = (logits[0].cpu() for logits in self.net.listener(ids))
         return _meant(sounds), _meant(kits[1:])
@@ -170,15 +170,17 @@ class Model:
         sound = self.net.config.sounds[index]
         if sound.high == 0:
             return 0
-        reach = {-1: (-BEYOND, -2), 0: (0, 0), 1: (2, BEYOND)}[wish.register]
-        edge = {-1: (sound.low, sound.low), 0: (sound.low, sound.high), 1: (sound.high,) * 2}
-        first, last = (end + by for end, by in zip(edge[wish.register], reach, strict=True))
-        pitch = first + int(chance * (last - first + 1))
+        lowest, highest = sound.pitches
+        first, last = {
+            -1: (sound.low - BEYOND, sound.low - 2),
+            0: (sound.low, sound.high),
+            1: (sound.high + 2, sound.high + BEYOND),
+        }[wish.register]
+        pitch = min(max(first + int(chance * (last - first + 1)), lowest), highest)
         if wish.pitch is not None:
             pitch = wish.pitch
         elif wish.pitch_class is not None:
             pitch += (wish.pitch_class - pitch) % 12
-        lowest, highest = sound.pitches
         while pitch < lowest:
             pitch += 12
         while pitch > highest and pitch - 12 >= lowest:

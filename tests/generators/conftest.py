@@ -291,7 +291,11 @@ def audio_gan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights") / "audio_gan"
-    sounds = (Sound("Flute", 60, 84, (33, 89)), Sound("Snare", 0, 0), Sound("Viola", 50, 74))
+    sounds = (
+        Sound("Flute", 60, 84, (33, 89)),
+        Sound("Snare", 0, 0),
+        Sound("Viola", 50, 74, (33, 89)),
+    )
     config = OneShotConfig(sounds, 3, (8, 8, 8, 8), 16, 4, word_width=8, word_buckets=64)
     OneShot(config).save_pretrained(folder)
     manifest = WeightsManifest(generator="audio_gan", limits={"max_seconds": 2.0})
