@@ -50,6 +50,7 @@ class Run:
         recipe = self.order.recipe
         refuse_precision(recipe)
         self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # else accelerate would not see its siblings
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
             gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         )
@@ -68,6 +69,7 @@ class Run:
         self.step, self.train_s, self.overflows = 0, 0.0, 0
         if start is not None:
             self._restore(start)
+        self.saved_at = self.step if start is not None else -1
         self.figures: dict[str, float] = {}
         self.unread: list[tuple[Tensor, Tensor]] = []  # (loss, gradient norm) of the last steps
         self.journal = Journal(
@@ -278,6 +280,9 @@ class Run:
     # --- Chores: the main process works, the others wait ----------------------------------------
 
     def _save(self) -> None:
+        if self.saved_at == self.step:
+            return  # the last step was a checkpoint's turn already
+        self.saved_at = self.step
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
             progress = checkpoints.Progress(
