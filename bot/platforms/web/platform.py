@@ -89,6 +89,11 @@ class WebPlatform:
             self._guard,
         )
 
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """What members may be offered here."""
+        return self._entrance.commands
+
     # --- core.ports.Platform ---
 
     async def run(self, handle: Handle) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -165,9 +166,10 @@ def _held_out(path: Path) -> list[tuple[float, float]]:
 
 def _number(row: Mapping[str, str], name: str) -> float | None:
     try:
-        return float(row.get(name) or "")
+        number = float(row.get(name) or "")
     except ValueError:  # a row that is just being written
         return None
+    return number if math.isfinite(number) else None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ export function say(name, values = {}) {
 }
 
 export function startPage() {
+  document.querySelector(".pages [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   const button = document.querySelector("[data-theme-switch]");
   button?.addEventListener("click", () => {
     const root = document.documentElement;

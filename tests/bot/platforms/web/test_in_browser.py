@@ -10,44 +10,11 @@ from typing import Any
 
 import pytest
 from browser import NewPage
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import expect
+from studio_pages import PHONE, UNFINISHED, made, nameless, opened, say, width_of
 from web_studio import ServedStudio, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
-UNFINISHED = "[data-waiting], [data-state=sending]"
-
-
-async def opened(new_page: NewPage, studio: ServedStudio, **options: Any) -> Page:
-    """A page with the studio, its script running."""
-    page = await new_page(**options)
-    async with page.expect_response("**/api/events"):
-        await page.goto(studio.url)
-    return page
-
-
-async def say(page: Page, line: str) -> None:
-    """Type a line and send it."""
-    await page.locator("#line").fill(line)
-    await page.keyboard.press("Escape")
-    await page.keyboard.press("Enter")
-
-
-async def made(page: Page, studio: ServedStudio, line: str) -> Locator:
-    """Type a line, let the worker finish, return the turn."""
-    turns = page.locator("article.turn")
-    before = await turns.count()
-    await say(page, line)
-    await studio.painter.finish(await studio.painter.take())
-    await expect(turns).to_have_count(before + 1)
-    await expect(page.locator(UNFINISHED)).to_have_count(0)
-    return turns.last
-
-
-async def width_of(page: Page) -> int:
-    return int(await page.evaluate("document.documentElement.scrollWidth"))
-
 
 # --- typing ---
 
@@ -102,7 +69,7 @@ async def test_choices_and_the_keys_of_the_list(
     line = page.locator("#line")
     options = page.get_by_role("option")
     await line.fill("/")
-    await expect(options).to_have_count(10)
+    await expect(options).to_have_count(len(served_live.web.commands))
     await page.keyboard.press("ArrowUp")
     await expect(options.last).to_have_attribute("aria-selected", "true")
     await page.keyboard.press("Escape")
@@ -376,7 +343,7 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(
     await say(page, "/history")
     await expect(page.locator(".card")).to_have_count(2)
     await page.locator("#line").fill("/")
-    await expect(page.get_by_role("option")).to_have_count(10)
+    await expect(page.get_by_role("option")).to_have_count(len(served_live.web.commands))
     assert await width_of(page) == width
     await expect(page.get_by_role("button", name="Send")).to_be_in_viewport()
     await page.locator("[data-open-form]").tap()
@@ -385,25 +352,6 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(
         await page.goto(served_live.url + path)
         assert await width_of(page) == width, path
     page.expected_errors = ["404"]  # type: ignore[attr-defined]
-
-
-NAMED_ROLES = re.compile(
-    "button|link|textbox|combobox|checkbox|spinbutton|searchbox|listbox|option|meter|progressbar"
-    "|dialog|image|navigation|DisclosureTriangle|Audio|Video"
-)
-
-
-async def nameless(page: Page) -> list[str]:
-    """The controls without an accessible name, by the browser's own accessibility tree."""
-    devtools = await page.context.new_cdp_session(page)
-    tree = await devtools.send("Accessibility.getFullAXTree")
-    return [
-        f"{node['role']['value']} {node.get('description')}"
-        for node in tree["nodes"]
-        if not node.get("ignored")
-        and NAMED_ROLES.fullmatch(node["role"]["value"])
-        and not node.get("name", {}).get("value", "").strip()
-    ]
 
 
 async def test_every_control_has_an_accessible_name(
