@@ -26,7 +26,7 @@ ON_SHEET = (24, 8)  # names and compositions
 COLUMNS = 8
 SHOWN_PAIRS = 24
 CLOSE = 0.05  # a drawing nearer to a training picture than this share of held-out ones is close
-ENGLISH_JUDGE = "the judge on the real pictures"
+JUDGE_ON_REAL = "the judge on the real pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,12 @@ class Plan:
     @property
     def total(self) -> int:
         """Pictures to draw, at most."""
-        more = (FOUR_SEEDS - 1) * self.four_seeds
         asked = self.names + self.chinese + self.misspelt + self.paraphrases + self.compositions
-        return asked + more + self.from_captions
+        return asked + FOUR_SEEDS * self.four_seeds + self.from_captions
 
 
 FULL = Plan(100, 100, 100, 50, 100, 50, 600)
-QUICK = Plan(100, 12, 25, 25, 50, 50, 128)
+QUICK = Plan(100, 8, 10, 10, 40, 50, 64)
 
 
 class Drawings:
@@ -290,7 +289,7 @@ class Drawings:
             self._sheet.append((as_picture(drawn[index]), questions[index].prompt))
 
     def _add(
-        self, name: str, value: float, reference: float, reference_name: str = ENGLISH_JUDGE,
+        self, name: str, value: float, reference: float, reference_name: str = JUDGE_ON_REAL,
         better: Better = "higher", target: float | None = None, note: str = "",
     ) -> None:  # fmt: skip
         self.results.figures.append(
