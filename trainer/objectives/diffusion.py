@@ -34,6 +34,7 @@ from trainer.contract import TrainingError
 from trainer.data.captions import all_phrases, draw_caption
 from trainer.data.clip_tokens import train_clip_tokenizer
 from trainer.export import save_half
+from trainer.initial import refuse_other_shape
 from trainer.latents import latent_side
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
@@ -121,7 +122,7 @@ class Objective:
     """See `trainer.objective.Objective`."""
 
     card = CARD
-    init_from = frozenset({"diffusion", "vae"})
+    init_from = frozenset({"diffusion", "autoencoder"})
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -155,6 +156,11 @@ class Objective:
         if init is not None:
             text_encoder = CLIPTextModel.from_pretrained(init / "text_encoder", dtype=torch.float32)
             unet = UNet2DConditionModel.from_pretrained(init / "unet", torch_dtype=torch.float32)
+            found = {
+                "width": unet.config.block_out_channels[0],
+                "text_layers": text_encoder.config.num_hidden_layers,
+            }
+            refuse_other_shape(self.settings, found, init)
         else:
             text_encoder = make_text_encoder(self.settings, self.tokenizer)
             unet = make_unet(self.settings, self.vae)

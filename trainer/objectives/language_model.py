@@ -22,6 +22,7 @@ from transformers import (
 
 from trainer.data import text
 from trainer.export import save_half
+from trainer.initial import refuse_other_shape
 from trainer.language import (
     SAMPLING,
     TextObjective,
@@ -94,10 +95,17 @@ class Objective(TextObjective):
         return train_tokenizer(lines, self.settings.vocab_size, self.settings.context)
 
     def _module(self) -> NextToken:
-        if self.setting.init is not None:
+        init = self.setting.init
+        if init is not None:
             model = AutoModelForCausalLM.from_pretrained(
-                self.setting.init, dtype=torch.float32, attn_implementation="eager"
+                init, dtype=torch.float32, attn_implementation="eager"
             )
+            found = {
+                "layers": model.config.num_hidden_layers,
+                "width": model.config.hidden_size,
+                "heads": model.config.num_attention_heads,
+            }
+            refuse_other_shape(self.settings, found, init)
         else:
             model = make_model(self.settings, len(self.tokenizer))
         self.context = min(self.context, int(model.config.max_position_embeddings))

@@ -22,6 +22,7 @@ from generators.weights import WeightsManifest, write_manifest
 from trainer.contract import TrainingError
 from trainer.data import images
 from trainer.data.recolour import load_train
+from trainer.initial import refuse_other_shape
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
@@ -123,6 +124,7 @@ class Objective:
     """See `trainer.objective.Objective`."""
 
     card = CARD
+    init_from = frozenset({"autoencoder", "diffusion", "vae"})
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -176,7 +178,7 @@ class Objective:
             finished.register_to_config(scaling_factor=1.0)
         finished.half().save_pretrained(folder)
         manifest = WeightsManifest(
-            generator="vae",
+            generator="autoencoder",
             summary=self.setting.recipe.about
             or {"en": "An autoencoder of pictures.", "zh": "图像自编码器。"},
             licence=self.setting.manifest.licence,
@@ -220,7 +222,13 @@ def load_or_make(init: Path | None, settings: Settings) -> AutoencoderKL:
     """The autoencoder in `init`, or a fresh one of the recipe's shape; float32."""
     if init is not None:
         init = init / "vae" if (init / "vae").is_dir() else init
-        return AutoencoderKL.from_pretrained(init, torch_dtype=torch.float32)
+        vae = AutoencoderKL.from_pretrained(init, torch_dtype=torch.float32)
+        found = {
+            "block_out_channels": tuple(vae.config.block_out_channels),
+            "latent_channels": vae.config.latent_channels,
+        }
+        refuse_other_shape(settings, found, init)
+        return vae
     levels = len(settings.block_out_channels)
     return AutoencoderKL(
         sample_size=settings.size,
