@@ -15,13 +15,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from generators.contract import MAX_SEED
 
 MAX_TRAIL_CHARACTERS = 400
 TRAIL_PATTERN = r"^(\d{1,10}:[01](\.\d{1,4})?(,\d{1,10}:[01](\.\d{1,4})?)*)?$"
-TRAIL_DESCRIPTION = (
-    "Earlier variations that lead to the picture varied now, oldest first: seed:strength,..."
-)
+
+
+def trail_field() -> Any:
+    """The param `variation_trail` of a generator that knows variations."""
+    return Field(
+        default="",
+        max_length=MAX_TRAIL_CHARACTERS,
+        pattern=TRAIL_PATTERN,
+        description="Earlier variations that lead to the picture varied now: seed:strength,...",
+        json_schema_extra={"zh": "通向当前图片的先前变体：种子:强度,……"},
+    )
 
 
 def steps(params: Any, index: int) -> tuple[tuple[int, float], ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from generators import media, video
+from generators import media, variations, video
 from generators.contract import BadRequest, Generated, GenerateRequest, Media, OnStep
 from generators.nn import pipelines, super_resolution
 from generators.nn.adapters import AdapterSlots, PipelineHost
@@ -299,11 +299,8 @@ def _row(request: GenerateRequest, noise: Noise, start: Image.Image | None) -> R
 def _noise(request: GenerateRequest, seed: int) -> Noise:
     """Relatives share the noise of the request's own seed, and their own part counts on with the
     items as the seed does; all other items count on from the seed."""
-    params: Any = request.params
-    if params.variation_seed is None or params.variation_strength == 0:
-        return Noise(seed)
-    other = (params.variation_seed + seed - request.seed) % 2**32
-    return Noise(request.seed, other, params.variation_strength)
+    steps = variations.steps(request.params, (seed - request.seed) % 2**32)
+    return Noise(request.seed, steps) if steps else Noise(seed)
 
 
 def _places(request: GenerateRequest, noise: Noise, motion: float) -> list[Noise]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from generators import media
+from generators import media, variations
 from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, Step
 from generators.nn import painter
 from generators.nn.darkroom import Darkroom, chance, folder_of, resolved_scale
@@ -82,6 +82,4 @@ class Model:
 
 def _seed(request: GenerateRequest, seed: int) -> int:
     """Relatives share the noise of the request's own seed; all other items count on from it."""
-    params: Any = request.params
-    relative = params.variation_seed is not None and params.variation_strength > 0
-    return request.seed if relative else seed
+    return request.seed if variations.steps(request.params, 0) else seed

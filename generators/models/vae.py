@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from generators import media
+from generators import media, variations
 from generators.contract import BadRequest, Generated, GenerateRequest, Media, OnStep, Step
 from generators.nn import word_vae
 from generators.nn.darkroom import Darkroom, chance, folder_of, resolved_scale
@@ -132,7 +132,7 @@ class Model:
         pictures = self.darkroom.develop(latents, scale)
         items, frames = pictures[: request.count], pictures[request.count :]
         drawn = not request.inputs
-        relative = params.variation_seed is not None and params.variation_strength > 0
+        relative = bool(variations.steps(params, 0))
         answer: list[Media] = []
         for index, picture in enumerate(items):
             seed = request.item_seeds()[index] if drawn and not relative else request.seed

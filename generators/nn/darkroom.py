@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from generators import variations
 from generators.contract import BadRequest, GenerateRequest
 from generators.nn import painter, super_resolution
 from generators.registry import ModelEntry
@@ -95,16 +96,13 @@ def chance(request: GenerateRequest, width: int) -> Tensor:
     """The noise of a request's items: (count, width).
 
     Item i draws from its own seed. Relatives keep the noise of the request's seed and mix in that
-    of `variation_seed` + i, by `variation_strength`, along the sphere.
+    of each of their steps (`generators.variations`) along the sphere.
     """
-    params: Any = request.params
     rows = []
     for seed in request.item_seeds():
-        own = torch.randn(width, generator=rng(seed))
-        if params.variation_seed is not None and params.variation_strength > 0:
-            base = torch.randn(width, generator=rng(request.seed))
-            other_seed = (params.variation_seed + seed - request.seed) % 2**32
-            other = torch.randn(width, generator=rng(other_seed))
-            own = slerp(base, other, params.variation_strength)
+        steps = variations.steps(request.params, (seed - request.seed) % 2**32)
+        own = torch.randn(width, generator=rng(request.seed if steps else seed))
+        for other, strength in steps:
+            own = slerp(own, torch.randn(width, generator=rng(other)), strength)
         rows.append(own)
     return torch.stack(rows)

@@ -23,13 +23,13 @@ from generators.sampling import slerp
 class Noise:
     """How to make one picture's noise.
 
-    `seed` draws the base. A relative mixes in the noise of `variation_seed` by `strength` along the
-    sphere. A frame of a loop then moves to its place on a circle around that.
+    `seed` draws the base. A relative mixes in the noises of other seeds, one after another, each by
+    a strength along the sphere (`generators.variations`). A frame of a loop then moves to its place
+    on a circle around that.
     """
 
     seed: int
-    variation_seed: int | None = None
-    strength: float = 0.0
+    steps: tuple[tuple[int, float], ...] = ()  # (seed, strength), oldest first
     orbit: tuple[float, float, float] | None = None  # weights of the base and of two companions
 
     @property
@@ -40,9 +40,7 @@ class Noise:
     @property
     def companions(self) -> tuple[int, ...]:
         """The seeds of what is mixed in, in the order `mixed` wants it."""
-        seeds: tuple[int, ...] = ()
-        if self.variation_seed is not None and self.strength > 0:
-            seeds = (self.variation_seed,)
+        seeds = tuple(seed for seed, _ in self.steps)
         if self.orbit is not None:
             seeds += (_companion(self.seed, 1), _companion(self.seed, 2))
         return seeds
@@ -50,8 +48,8 @@ class Noise:
     def mixed(self, own: Tensor, companions: Sequence[Tensor]) -> Tensor:
         """The noise, from the base and its companions; all of one shape, linear in the noise."""
         rest = list(companions)
-        if self.variation_seed is not None and self.strength > 0:
-            own = slerp(own, rest.pop(0), self.strength)
+        for _, strength in self.steps:
+            own = slerp(own, rest.pop(0), strength)
         if self.orbit is not None:
             base, first, second = self.orbit
             own = base * own + first * rest[0] + second * rest[1]

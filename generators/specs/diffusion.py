@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from generators.contract import MAX_SEED, GeneratorSpec, Params
+from generators.variations import trail_field
 
 
 class DiffusionParams(Params):
@@ -45,6 +46,7 @@ class DiffusionParams(Params):
         le=1.0,
         description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
     )
+    variation_trail: str = trail_field()
     strength: float = Field(
         default=0.6,
         ge=0.05,

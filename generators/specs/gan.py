@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from generators.contract import MAX_SEED, GeneratorSpec, Params
+from generators.variations import trail_field
 
 
 class GanParams(Params):
@@ -33,6 +34,7 @@ class GanParams(Params):
         le=1.0,
         description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
     )
+    variation_trail: str = trail_field()
     upscale: Literal[1, 2, 4] | None = Field(
         default=None,
         description="How many times larger the finished picture is made, in each direction.",

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from generators.contract import MAX_SEED, GeneratorSpec, Params
+from generators.variations import trail_field
 
 
 class VaeParams(Params):
@@ -43,6 +44,7 @@ class VaeParams(Params):
         le=1.0,
         description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
     )
+    variation_trail: str = trail_field()
     blend: float = Field(
         default=0.5,
         ge=0.0,

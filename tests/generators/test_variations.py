@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from generators import catalog
+from generators import catalog, variations
 from generators.contract import GenerateRequest
 from generators.registry import ModelEntry
 
@@ -58,3 +58,38 @@ def test_no_strength_is_no_variation(draw: Any) -> None:
 
 def test_full_strength_is_the_variation_seeds_own_picture(draw: Any) -> None:
     assert apart(draw(7, variation_seed=100, variation_strength=1.0)[0], draw(100)[0]) < 1
+
+
+def test_a_relative_of_a_relative_starts_from_exactly_the_picture_one_clicked(draw: Any) -> None:
+    family = draw(7, 3, variation_seed=100, variation_strength=0.35)
+    trail = variations.extended("", 102, 0.35)
+    assert trail == "102:0.35"
+    assert apart(draw(7, variation_trail=trail)[0], family[2]) < 1
+    relatives = draw(7, 2, variation_trail=trail, variation_seed=5, variation_strength=0.05)
+    others = [one for index, one in enumerate(family) if index != 2]
+    assert max(apart(family[2], child) for child in relatives) < min(
+        apart(family[2], other) for other in others
+    )
+
+
+@pytest.mark.parametrize("name", ["diffusion", "gan", "vae"])
+def test_the_way_to_a_picture_is_read_and_bounded(name: str) -> None:
+    params = catalog.spec(name).params
+    varied = params(
+        prompt="a", variation_trail="1:0.35,4294967295:1", variation_seed=2**32 - 1,
+        variation_strength=0.5,
+    )  # fmt: skip
+    assert variations.steps(varied, 2) == ((1, 0.35), (2**32 - 1, 1.0), (1, 0.5))
+    assert variations.steps(params(prompt="a"), 2) == ()
+    for wrong in ("1", "1:", "1:2", "x:0.5", "1:0.5,", "1:0.5;2:0.5", "1:0.5," * 99 + "1:0.5"):
+        with pytest.raises(ValueError, match="variation_trail"):
+            params(prompt="a", variation_trail=wrong)
+    trail: str | None = ""
+    for _ in range(100):
+        longer = variations.extended(trail, 2**32 - 1, 0.35)
+        if longer is None:
+            break
+        assert params(prompt="a", variation_trail=longer)
+        trail = longer
+    assert trail is not None
+    assert len(variations.parsed(trail)) == 25

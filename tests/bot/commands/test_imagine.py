@@ -110,16 +110,35 @@ async def test_v_makes_relatives_of_that_picture(studio: Studio) -> None:
     assert family.params["variation_strength"] == pytest.approx(0.35)
 
 
-async def test_relatives_of_a_relative_stay_in_the_family(studio: Studio) -> None:
+async def test_relatives_of_a_relative_start_from_the_one_that_was_clicked(studio: Studio) -> None:
     job = await studio.made("/imagine red heart seed:7")
     family = studio.job(await studio.press("v2", job.id))
     await studio.finish(family.id)
+    assert family.params["variation_trail"] == ""
     again = studio.job(await studio.press("v4", family.id))
+    clicked = (family.params["variation_seed"] + 3) % (MAX_SEED + 1)
     assert again.seed == family.seed == 8
+    assert again.params["variation_trail"] == f"{clicked}:0.35"
     assert again.params["variation_seed"] != family.params["variation_seed"]
-    reroll = studio.job(await studio.press("reroll", family.id))
+    await studio.finish(again.id)
+    third = studio.job(await studio.press("v1", again.id))
+    first = f"{again.params['variation_seed']}:0.35"
+    assert third.params["variation_trail"] == f"{clicked}:0.35,{first}"
+    reroll = studio.job(await studio.press("reroll", again.id))
     assert reroll.seed == 8
-    assert reroll.params["variation_seed"] != family.params["variation_seed"]
+    assert reroll.params["variation_trail"] == again.params["variation_trail"]
+    assert reroll.params["variation_seed"] != again.params["variation_seed"]
+
+
+async def test_a_family_has_an_end(studio: Studio) -> None:
+    job = studio.job(await studio.say("/imagine red heart seed:7"))
+    for _ in range(40):
+        await studio.finish(job.id)
+        reply = await studio.press("v1", job.id)
+        if reply.error:
+            break
+        job = studio.job(reply)
+    assert "variation of a variation too many times" in reply.text
 
 
 async def test_the_last_seed_wraps_around(studio: Studio) -> None:
