@@ -62,7 +62,7 @@ def pinned(weights: str, revision: str | None = None) -> str | None:
 
 def _look_up(hub_id: str, revision: str | None) -> Found:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError
 
     info = _model_info(hub_id, revision)
     commit = str(info.sha)
@@ -74,7 +74,7 @@ def _look_up(hub_id: str, revision: str | None) -> Found:
             path = hf_hub_download(hub_id, name, revision=commit)
         except EntryNotFoundError:
             return None
-        except (HfHubHTTPError, OSError) as error:
+        except Exception as error:  # of whichever HTTP library the client uses
             raise RegistryError(_OFFLINE.format(error=_first_line(error))) from error
         return Path(path).read_text(encoding="utf-8")
 
@@ -92,7 +92,7 @@ def _model_info(hub_id: str, revision: str | None) -> Any:
         return HfApi().model_info(hub_id, revision=revision)
     except HfHubHTTPError as error:
         raise RegistryError(f"the hub does not give {hub_id}: {_first_line(error)}") from error
-    except OSError as error:
+    except Exception as error:  # of whichever HTTP library the client uses
         raise RegistryError(_OFFLINE.format(error=_first_line(error))) from error
 
 

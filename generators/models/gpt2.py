@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
-
 from generators.contract import BadRequest, Generated, GenerateRequest, OnStep
+from generators.nn import language_models
+from generators.nn.adapters import AdapterSlots, LanguageModelHost
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, tensors_bytes
 from generators.writing.memories import Network
@@ -34,7 +33,7 @@ class Model:
 
     def __init__(self, net: Any, tokenizer: Any, entry: ModelEntry) -> None:
         self.net, self.tokenizer = net, tokenizer
-        self.memory_bytes = tensors_bytes([net])
+        self.adapters = AdapterSlots(LanguageModelHost(net))
         longest = getattr(net.config, "max_position_embeddings", None) or MAX_CONTEXT
         context = min(int(entry.limits.get("context", longest)), longest, MAX_CONTEXT)
         self._reader = Reader(tokenizer, entry, context, _end_tokens(net, tokenizer))
@@ -43,13 +42,12 @@ class Model:
     @classmethod
     def load(cls, entry: ModelEntry, runtime: Runtime) -> Model:
         """Load from the entry's folder or hub id: safetensors only, pinned, no code from there."""
-        disable_progress_bar()
-        source = {"revision": entry.revision, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(entry.weights, **source)
-        net = AutoModelForCausalLM.from_pretrained(
-            entry.weights, dtype=runtime.dtype_for(entry), use_safetensors=True, **source
-        )
-        return cls(net.eval().to(runtime.device), tokenizer, entry)
+        return cls(*language_models.load(entry, runtime), entry)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the network takes, adapters included."""
+        return tensors_bytes([self.net])
 
     def open(self, max_items: int) -> TextSession:
         """See `contract.ContinuousModel`."""

@@ -10,7 +10,9 @@ https://huggingface.co/docs/diffusers/tutorials/using_peft_for_inference
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,11 +93,12 @@ class AdapterSlots:
         self._count += 1
         try:
             self._host.attach(name, folder, source)
-        except WeightsError:
-            self._host.activate(None, 1.0)
-            raise
         except Exception as error:
+            with suppress(Exception):  # whatever part of it got in
+                self._host.detach(name)
             self._host.activate(None, 1.0)
+            if isinstance(error, WeightsError):
+                raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise WeightsError(f"the adapter {source.weights} does not fit: {reason}") from error
         self._attached[source] = name
@@ -173,9 +176,14 @@ class LanguageModelHost:
                 " (LoRA and kin) are taken"
             )
         tensors = load_file(_tensors_file(folder, source))
-        self._net.load_adapter(
-            peft_config=config, adapter_state_dict=tensors, adapter_name=name, is_trainable=False
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several on purpose
+            self._net.load_adapter(
+                peft_config=config,
+                adapter_state_dict=tensors,
+                adapter_name=name,
+                is_trainable=False,
+            )
 
     def activate(self, name: str | None, scale: float) -> None:
         """See `AdapterHost`."""

@@ -51,26 +51,60 @@ def test_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_models_can_be_added_listed_made_default_and_removed(tmp_path: Path) -> None:
+    """Generator and licence are read off the weights."""
     (tmp_path / "mine").mkdir()
-    added = atelier("models", "add", "mine", "mine", "--licence", "MIT", "--default", cwd=tmp_path)
+    (tmp_path / "mine" / "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"]}')
+    (tmp_path / "mine" / "model.safetensors").write_bytes(b"")
+    (tmp_path / "mine" / "README.md").write_text("---\nlicense: mit\n---\n")
+    (tmp_path / "style").mkdir()
+    added = atelier(
+        *("models", "add", "mine", "mine", "--default", "--dtype", "bfloat16"),
+        *("--adapter", "style=style"),
+        cwd=tmp_path,
+    )
     assert added.returncode == 0, added.stderr
+    assert "mine, mine+style (Qwen2ForCausalLM, licence mit)" in added.stdout
     listed = json.loads(atelier("models", "list", "--json", cwd=tmp_path).stdout)
-    mine = next(entry for entry in listed if entry["name"] == "mine")
-    assert mine["licence"] == "MIT"
+    entries = {entry["name"]: entry for entry in listed}
+    mine = entries["mine"]
+    assert (mine["generator"], mine["licence"], mine["dtype"]) == ("gpt2", "mit", "bfloat16")
     assert mine["default"]
+    assert entries["mine+style"]["adapter"]["weights"] == str(tmp_path / "style")
     assert atelier("models", "remove", "mine", cwd=tmp_path).returncode == 0
     names = {
         e["name"] for e in json.loads(atelier("models", "list", "--json", cwd=tmp_path).stdout)
     }
-    assert "mine" not in names
+    assert not {"mine", "mine+style"} & names
     assert {"diffusion", "gpt2"} <= names
 
 
-def test_hub_id_without_a_pinned_revision_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    refused = atelier("models", "add", "turbo", "owner/turbo", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("owner/turbo", "--generator", "oracle"), "there is no generator 'oracle'"),
+        (("nowhere",), "no folder nowhere"),
+        (("empty",), "no class that could be told"),
+        (("empty", "--generator", "gpt2", "--adapter", "x"), "write style=folder"),
+        (("owner/turbo", "--generator", "diffusion"), "hub"),
+    ],
+)
+def test_what_cannot_be_offered_is_refused_and_nothing_is_left(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    refused = atelier("models", "add", "x", *arguments, cwd=tmp_path, **offline)
     assert refused.returncode == 1
-    assert "revision" in refused.stderr
-    assert atelier("models", "list", cwd=tmp_path).returncode == 0
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list(tmp_path.rglob("models.toml"))
+
+
+def test_a_model_that_ships_is_checked_by_making_something(tmp_path: Path) -> None:
+    checked = atelier("models", "check", "gpt2", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert "gpt2 works: text of" in checked.stdout
+    assert "float32" in checked.stdout
 
 
 def test_database_is_made_and_up_to_date(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from generators import catalog
 from generators.models_file import (
+    AdapterSource,
     HostEntry,
     RegistryError,
     add_model,
@@ -109,7 +110,62 @@ def test_a_folder_brings_its_manifest_and_the_host_has_the_last_word(
     assert (entry.limits, entry.licence) == ({"context": 64}, "ours")
 
 
+def test_every_adapter_is_a_model_of_its_own_over_the_same_weights(
+    starter: Path, models_file: Path
+) -> None:
+    (models_file.parent / "ours").mkdir(parents=True)
+    write(
+        models_file,
+        f"""
+        [defaults]
+        image = "turbo+ours"
+        [models.turbo]
+        generator = "diffusion"
+        weights = "someone/turbo"
+        revision = "{COMMIT}"
+        licence = "open"
+        dtype = "bfloat16"
+        offload = "model"
+        defaults = {{ num_inference_steps = 1 }}
+        [models.turbo.adapters]
+        ours = "ours"
+        pixel = "someone/pixel@{COMMIT}"
+        [models.turbo.adapters.soft]
+        weights = "a/b"
+        revision = "{COMMIT}"
+        file = "x.safetensors"
+        scale = 0.5
+        licence = "MIT"
+        """,
+    )
+    registry = read_registry(models_file, starter)
+    base = registry.entry("turbo")
+    ours, pixel, soft = (registry.entry(f"turbo+{style}") for style in ("ours", "pixel", "soft"))
+    assert base.adapter is None
+    assert (base.dtype, base.offload) == ("bfloat16", "model")
+    for entry in (ours, pixel, soft):
+        same = entry.base.model_copy(update={"default": False, "licence": base.licence})
+        assert same == base
+        assert (entry.weights, entry.defaults) == (base.weights, base.defaults)
+    assert ours.adapter is not None
+    assert ours.adapter.folder == (models_file.parent / "ours").resolve()
+    assert pixel.adapter == AdapterSource(weights="someone/pixel", revision=COMMIT)
+    assert (soft.licence, soft.adapter and soft.adapter.scale) == ("open; MIT", 0.5)
+    assert registry.default("image") == ours
+
+
 BROKEN = {
+    "[models.x] adapters.s": f"""
+        [models.x]\ngenerator = 'gpt2'\nweights = 'a/b'\nrevision = '{COMMIT}'
+        adapters = {{ s = 3 }}""",
+    "[models.x] adapters.s revision": f"""
+        [models.x]\ngenerator = 'gpt2'\nweights = 'a/b'\nrevision = '{COMMIT}'
+        adapters = {{ s = "c/d@main" }}""",
+    "[models.x] adapters.S+": f"""
+        [models.x]\ngenerator = 'gpt2'\nweights = 'a/b'\nrevision = '{COMMIT}'
+        adapters = {{ "S+" = "c/d@{COMMIT}" }}""",
+    "[models.x] dtype": f"""
+        [models.x]\ngenerator = 'gpt2'\nweights = 'a/b'\nrevision = '{COMMIT}'\ndtype = 'int3'""",
     "is not valid TOML": "[models.x",
     "unknown section 'model'": "[model.x]\ngenerator = 'gpt2'",
     "must be tables": "models = 3",
@@ -167,6 +223,7 @@ def test_adding_and_removing_keeps_what_the_host_wrote(starter: Path, models_fil
         revision=COMMIT,
         summary={"en": 'Says "hi"\n\x7f', "zh": "图"},
         defaults={"guidance_scale": 0.5},
+        adapters={"x": AdapterSource(weights="c/d", revision=COMMIT, scale=0.5)},
     )
     add_model(models_file, "sd.new", entry)
     assert read_models_file(models_file)[0]["sd.new"] == entry
