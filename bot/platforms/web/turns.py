@@ -106,7 +106,7 @@ class Turns:
             state=job.state.value,
             reply=reply,
             asked=self._asked(job),
-            prompt=str(job.params.get("prompt", "")),
+            prompt=answers.prompt_of(job),
             title=answers.title_of(job),
             job_id=job.id,
             modality=_modality(job),
@@ -137,8 +137,10 @@ class Turns:
         """The job as one would type it."""
         command = self._commands.get(job.command)
         if command is None:
-            return f"/{job.command} {job.params.get('prompt', '')}".rstrip()
-        return format_text(command, {**job.params, "count": job.count})
+            return f"/{job.command} {answers.prompt_of(job)}".rstrip()
+        unsaid = {"model", "seed", "private", *job.inputs}  # drawn values, and pictures are shown
+        options = answers.options_of(command, job)
+        return format_text(command, {k: v for k, v in options.items() if k not in unsaid})
 
     async def _texts(self, media: Sequence[Artifact]) -> dict[str, str]:
         """Texts of which the artifact's facts tell only the beginning."""
