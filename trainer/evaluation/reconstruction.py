@@ -30,11 +30,9 @@ def find_autoencoder(folder: Path) -> Path | None:
     """The autoencoder that these weights draw through: the folder itself, its `vae`, or the part
     its manifest names; None where there is none."""
     manifest = read_manifest(folder)
-    candidates = [folder / "vae"]
+    candidates = [folder, folder / "vae"]
     if manifest is not None and "autoencoder" in manifest.parts:
         candidates.append(part(folder, "autoencoder"))
-    if manifest is not None and manifest.generator == "vae":
-        candidates.append(folder)
     return next((found for found in candidates if _is_autoencoder(found)), None)
 
 

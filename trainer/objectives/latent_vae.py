@@ -103,7 +103,7 @@ class Objective:
     """See `trainer.objective.Objective`."""
 
     card = CARD
-    init_from = ("vae", "autoencoder", "diffusion")
+    init_from = frozenset({"vae", "autoencoder", "diffusion"})
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting

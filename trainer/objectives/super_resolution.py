@@ -98,6 +98,7 @@ class Objective:
     """See `trainer.objective.Objective`."""
 
     card = CARD
+    init_from = frozenset({"super_resolution", "autoencoder", "diffusion"})
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
