@@ -78,6 +78,13 @@ class Printer:
         """Nobody cancels but by ending the process."""
         return False
 
+    def newcomers(self) -> list[Batch]:
+        """There is one request, and it is a batch."""
+        return []
+
+    def report(self, step: Step) -> None:
+        """Nobody joins."""
+
     def answer(self, outcome: Outcome) -> None:
         """Keep the outcome; the first one counts."""
         self.outcome = self.outcome or outcome

@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 
 from generators.engine.port import EngineJob
 
+GUEST_ITEMS = 20
+"""Items of continuous generators that a worker wants in hand: a full session (16) and a few that
+take the next free seats, so that none stays empty for the way from the gateway."""
+
 
 def form_batch(
     waiting: Sequence[EngineJob], max_items: Callable[[EngineJob], int]

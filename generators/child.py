@@ -1,5 +1,8 @@
 """The supervisor's side of the model child: start it, feed it, start it again when it dies.
 
+Two lanes lead there: `run` for batches, one at a time, and `join` for jobs that run beside them and
+each other, whose news come from `joined`.
+
 No torch. Model code runs in a process of its own because it may crash it, fill its memory or hold
 its interpreter lock for seconds; none of that may stop heartbeats or lose a job.
 """
@@ -8,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -24,12 +27,17 @@ from generators.serving import Outcome
 
 log = structlog.get_logger(__name__)
 
-_FIRST_RESTART_S, _LAST_RESTART_S = 0.05, 10.0
+_FIRST_PAUSE_S = 0.05
 _FAILED_STARTS = 3
 
 
 class ChildDied(Exception):
-    """The model child died, or was killed for its silence, with a batch in its hands."""
+    """The model child died, or was killed for its silence, with jobs in its hands: `guests` are
+    those that had joined."""
+
+    def __init__(self, guests: frozenset[str] = frozenset()) -> None:
+        super().__init__("the model child is gone")
+        self.guests = guests
 
 
 class ChildUnavailable(Exception):
@@ -48,13 +56,16 @@ class ChildStatus:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One step of the running batch, by job: the text so far, a preview."""
+    """One step of one job: the text so far, a preview."""
 
+    job_id: str
     inference_step: int
     total_steps: int
-    texts: Mapping[str, str]
-    previews: Mapping[str, Media]
-    job_ids: tuple[str, ...]
+    text: str | None = None
+    preview: Media | None = None
+
+
+News = StepReport | Outcome
 
 
 class ModelChild:
@@ -71,7 +82,10 @@ class ModelChild:
         self._command, self._environment = command, environment
         self._stall_s, self._on_status = stall_s, on_status
         self.status = ChildStatus()
-        self._frames: asyncio.Queue[frames.Frame | None] = asyncio.Queue()
+        self._batch: asyncio.Queue[News | ChildDied | None] = asyncio.Queue()  # None: the end
+        self._beside: asyncio.Queue[News | ChildDied | None] = asyncio.Queue()
+        self._guests: set[str] = set()  # jobs that have joined and have no outcome yet
+        self._heard_at = 0.0
         self._writer: asyncio.StreamWriter | None = None
         self._process: processes.ProcessHandle | None = None
         self._up = asyncio.Event()
@@ -85,7 +99,10 @@ class ModelChild:
         return self._process.pid if self._process is not None else None
 
     async def __aenter__(self) -> ModelChild:
-        self._keeper = asyncio.create_task(self._keep(), name="model-child")
+        keeping = processes.keep_alive(
+            "model child", self._one_child, self._after_death, first_pause_s=_FIRST_PAUSE_S
+        )
+        self._keeper = asyncio.create_task(keeping, name="model-child")
         return self
 
     async def __aexit__(
@@ -105,27 +122,38 @@ class ModelChild:
 
     async def run(
         self, jobs: Sequence[EngineJob], inputs: Mapping[str, Mapping[str, bytes]]
-    ) -> AsyncIterator[StepReport | Outcome]:
+    ) -> AsyncIterator[News]:
         """Run one batch: steps as they are taken, one outcome per job. Only one at a time.
 
         Raises ChildDied where the child is gone before the end (jobs without an outcome have
         none), ChildUnavailable where it cannot be started.
         """
-        while not self._up.is_set():
-            if self._failed_starts >= _FAILED_STARTS:
-                self._failed_starts = 0  # the next batch tries afresh
-                raise ChildUnavailable
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await self._up.wait()
-        while not self._frames.empty():
-            self._frames.get_nowait()
-        self._write_batch(jobs, inputs)
-        while (frame := await self._next()).header["type"] != "end":
-            if frame.header["type"] == "outcome":
-                yield Outcome.from_frame(frame)
-            else:
-                yield _step_report(frame)
+        await self._until_up()
+        while not self._batch.empty():
+            self._batch.get_nowait()
+        self._write_jobs("run", jobs, inputs)
+        while (news := await self._next(self._batch)) is not None:
+            yield news
+
+    async def join(self, job: EngineJob, inputs: Mapping[str, bytes]) -> None:
+        """Let a continuous job join what runs; its news come from `joined`.
+
+        Raises ChildDied or ChildUnavailable where there is no child to join.
+        """
+        await self._until_up()
+        self._guests.add(job.id)
+        try:
+            self._write_jobs("join", [job], {job.id: inputs})
+        except ChildDied:
+            self._guests.discard(job.id)
+            raise
+
+    async def joined(self) -> AsyncIterator[News]:
+        """News of the jobs that have joined, for one reader; ends only by its being cancelled, or
+        with ChildDied where the child is gone with some of them (they have no outcome then)."""
+        while True:
+            if (news := await self._next(self._beside)) is not None:
+                yield news
 
     def cancel(self, job_id: str) -> None:
         """Have the job stopped at its next step."""
@@ -133,52 +161,50 @@ class ModelChild:
             header = {"type": "cancel", "job_id": job_id}
             self._writer.write(frames.encode(frames.Frame(header)))
 
-    def _write_batch(
-        self, jobs: Sequence[EngineJob], inputs: Mapping[str, Mapping[str, bytes]]
+    async def _until_up(self) -> None:
+        while not self._up.is_set():
+            if self._failed_starts >= _FAILED_STARTS:
+                self._failed_starts = 0  # who comes next tries afresh
+                raise ChildUnavailable
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await self._up.wait()
+
+    def _write_jobs(
+        self, kind: str, jobs: Sequence[EngineJob], inputs: Mapping[str, Mapping[str, bytes]]
     ) -> None:
         pairs = [(job_id, name) for job_id, named in inputs.items() for name in named]
         header = {
-            "type": "run",
+            "type": kind,
             "jobs": [job.model_dump(mode="json") for job in jobs],
             "inputs": pairs,
         }
         frame = frames.with_blobs(header, [inputs[job_id][name] for job_id, name in pairs])
         if self._writer is None:
-            raise ChildDied("the model child is gone")
+            raise ChildDied
         self._writer.write(frames.encode(frame))
+        self._heard_at = asyncio.get_running_loop().time()
 
-    async def _next(self) -> frames.Frame:
-        try:
-            async with asyncio.timeout(self._stall_s):
-                frame = await self._frames.get()
-        except TimeoutError:
-            log.error("the model child made no progress; it is restarted", after_s=self._stall_s)
-            if self._process is not None:
-                self._process.kill()
-            raise ChildDied(f"no progress for {self._stall_s:.0f} s") from None
-        if frame is None:
-            raise ChildDied("the model child is gone")
-        return frame
-
-    async def _keep(self) -> None:
+    async def _next(self, queue: asyncio.Queue[News | ChildDied | None]) -> News | None:
+        """What comes next. A child that says nothing for too long while it has work is killed."""
         loop = asyncio.get_running_loop()
-        pause_s = _FIRST_RESTART_S
         while True:
-            started = loop.time()
             try:
-                status = await self._one_child()
-            except OSError as error:
-                status = 1
-                log.error("the model child cannot be started", error=str(error))
-            came_up, self._came_up = self._came_up, False
-            self._failed_starts = 0 if came_up else self._failed_starts + 1
-            self._frames.put_nowait(None)
-            self._set_status(ChildStatus())
-            if loop.time() - started > _LAST_RESTART_S or came_up:
-                pause_s = _FIRST_RESTART_S
-            log.warning("the model child has ended", status=status, starts_again_in_s=pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LAST_RESTART_S)
+                async with asyncio.timeout(self._stall_s):
+                    news = await queue.get()
+            except TimeoutError:
+                working = queue is self._batch or self._guests
+                if working and loop.time() - self._heard_at >= self._stall_s:
+                    self._kill_silent()
+                continue
+            if isinstance(news, ChildDied):
+                raise news
+            return news
+
+    def _kill_silent(self) -> None:
+        log.error("the model child made no progress; it is restarted", after_s=self._stall_s)
+        if self._process is not None:
+            self._process.kill()
 
     async def _one_child(self) -> int:
         """One child's life; returns its exit status. Cancelled, it ends the child first."""
@@ -206,9 +232,22 @@ class ModelChild:
 
     def _take(self, frame: frames.Frame) -> None:
         header = frame.header
-        if header["type"] != "status":
-            self._frames.put_nowait(frame)
-            return
+        self._heard_at = asyncio.get_running_loop().time()
+        if header["type"] == "outcome":
+            outcome = Outcome.from_frame(frame)
+            lane = self._beside if outcome.job_id in self._guests else self._batch
+            self._guests.discard(outcome.job_id)
+            lane.put_nowait(outcome)
+        elif header["type"] == "progress":
+            for report in _step_reports(frame):
+                lane = self._beside if report.job_id in self._guests else self._batch
+                lane.put_nowait(report)
+        elif header["type"] == "end":
+            self._batch.put_nowait(None)
+        else:
+            self._take_status(header)
+
+    def _take_status(self, header: Mapping[str, Any]) -> None:
         self._up.set()
         self._came_up = True
         self._set_status(
@@ -220,23 +259,31 @@ class ModelChild:
             )
         )
 
+    def _after_death(self, status: int) -> bool:
+        """Tell both lanes; a life was good where the child came up."""
+        came_up, self._came_up = self._came_up, False
+        self._failed_starts = 0 if came_up else self._failed_starts + 1
+        self._batch.put_nowait(ChildDied())
+        if self._guests:
+            self._beside.put_nowait(ChildDied(frozenset(self._guests)))
+            self._guests.clear()
+        self._set_status(ChildStatus())
+        return came_up
+
     def _set_status(self, status: ChildStatus) -> None:
         if status != self.status:
             self.status = status
             self._on_status()
 
 
-def _step_report(frame: frames.Frame) -> StepReport:
+def _step_reports(frame: frames.Frame) -> Iterator[StepReport]:
     blobs = iter(frame.blobs())
-    entries = frame.header["jobs"]
-    return StepReport(
-        inference_step=frame.header["inference_step"],
-        total_steps=frame.header["total_steps"],
-        texts={entry["job_id"]: entry["text"] for entry in entries if "text" in entry},
-        previews={
-            entry["job_id"]: Media(next(blobs), entry["preview_mime"])
-            for entry in entries
-            if "preview_mime" in entry
-        },
-        job_ids=tuple(entry["job_id"] for entry in entries),
-    )
+    for entry in frame.header["jobs"]:
+        mime = entry.get("preview_mime")
+        yield StepReport(
+            entry["job_id"],
+            entry["step"],
+            entry["total"],
+            entry.get("text"),
+            None if mime is None else Media(next(blobs), mime),
+        )

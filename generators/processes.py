@@ -14,11 +14,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
+LONGEST_PAUSE_S = 10.0  # between a death and the next start
 _PR_SET_PDEATHSIG = 1
 
 
@@ -82,6 +87,35 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
+
+
+async def keep_alive(
+    what: str,
+    live: Callable[[], Awaitable[int]],
+    after: Callable[[int], bool],
+    *,
+    first_pause_s: float,
+) -> None:
+    """Start a child again whenever it has ended, until cancelled.
+
+    `live` is one child's life and gives its exit status; where it raises OSError, the child could
+    not be started. `after` is told of each end, before the pause, and says whether it was a good
+    life. Pauses double from `first_pause_s`, and begin anew after a good or long life.
+    """
+    loop = asyncio.get_running_loop()
+    pause_s = first_pause_s
+    while True:
+        began = loop.time()
+        try:
+            status = await live()
+        except OSError as error:
+            status = 1
+            log.error(f"the {what} cannot be started", error=str(error))
+        if after(status) or loop.time() - began > LONGEST_PAUSE_S:
+            pause_s = first_pause_s
+        log.warning(f"the {what} has ended", status=status, starts_again_in_s=pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 async def stop(process: ProcessHandle, *, grace_s: float) -> int:

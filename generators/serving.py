@@ -1,4 +1,8 @@
-"""The model child's side of its socket: batches in, progress and outcomes out. No torch.
+"""The model child's side of its socket: jobs in, progress and outcomes out. No torch.
+
+Two kinds of work come. A batch (`run`) is compatible jobs that begin and end together, one batch at
+a time. Newcomers (`join`) are jobs of continuous generators: they come at any time, run beside
+whatever runs, and each ends on its own.
 
 `serve(executor, end)` is the whole life of a model child; `generators.runner` gives it the executor
 that holds real models. Any module that ends in `serve_main(MyExecutor)` can take that one's place
@@ -10,18 +14,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import queue
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from generators import processes
 from generators.contract import BadRequest, Cancelled, Media, Step
 from generators.engine import frames
 from generators.engine.port import EngineJob
+
+ErrorKind = Literal["bad_request", "crashed", "internal"]
 
 NO_RESULT = BadRequest("The model gave no result.", "模型没有给出结果。")
 
@@ -37,7 +43,7 @@ class Outcome:
     gpu_ms: int = 0
     error: str | None = None
     error_zh: str | None = None
-    error_kind: Literal["bad_request", "crashed", "internal"] | None = None
+    error_kind: ErrorKind | None = None
 
     def to_frame(self) -> frames.Frame:
         """As it crosses the socket."""
@@ -67,9 +73,7 @@ class Outcome:
         return cls(media=media, **{key: header[key] for key in keys})
 
 
-def failed(
-    job_id: str, why: BadRequest, kind: Literal["bad_request", "crashed", "internal"]
-) -> Outcome:
+def failed(job_id: str, why: BadRequest, kind: ErrorKind) -> Outcome:
     """The outcome of a job that came to nothing, in both languages."""
     return Outcome(job_id, "failed", error=why.en, error_zh=why.zh, error_kind=kind)
 
@@ -107,6 +111,12 @@ class Reporting(Protocol):
     def answer(self, outcome: Outcome) -> None:
         """Give a job's outcome; only the first one counts."""
 
+    def newcomers(self) -> list[Batch]:
+        """Jobs that have come since the last call to run beside the rest; never waits."""
+
+    def report(self, step: Step) -> None:
+        """Report the `texts` of newcomers, with their `progress`."""
+
 
 class Executor(Protocol):
     """What runs batches. Called from one thread only."""
@@ -119,6 +129,16 @@ class Executor(Protocol):
         yet answered."""
 
 
+@runtime_checkable
+class ContinuousExecutor(Executor, Protocol):
+    """An executor that also takes newcomers (`link.newcomers`), in `turn` and while a batch runs.
+    Any other gets them as batches."""
+
+    def turn(self, link: Reporting) -> bool:
+        """Take newcomers in, and go one step with all who are there; returns whether there are
+        any. Each is answered once; nothing is raised."""
+
+
 class Link:
     """`Reporting` over the socket to the supervisor."""
 
@@ -128,6 +148,10 @@ class Link:
         self._lock = threading.Lock()
         self._cancelled: set[str] = set()
         self._open: set[str] = set()  # jobs of the running batch that were not answered yet
+        self._seated: set[str] = set()  # newcomers, likewise
+        self._came = threading.Condition(self._lock)
+        self._batches: deque[Batch] = deque()
+        self._newcomers: deque[Batch] = deque()
 
     def status(
         self,
@@ -152,23 +176,29 @@ class Link:
 
     def on_step(self, step: Step) -> frozenset[str]:
         """An `OnStep` for the running batch: report the step, learn who has lost interest."""
+        numbers = (step.inference_step, step.total_steps)
+        self._send_progress(step, {job_id: numbers for job_id in self.unanswered()})
+        return self.check()
+
+    def report(self, step: Step) -> None:
+        """Report the `texts` of newcomers, with their `progress`."""
+        with self._lock:
+            shown = {job_id: step.progress[job_id] for job_id in step.texts}
+            shown = {job_id: value for job_id, value in shown.items() if job_id in self._seated}
+        self._send_progress(step, shown)
+
+    def _send_progress(self, step: Step, numbers: Mapping[str, tuple[int, int]]) -> None:
         jobs, blobs = [], []
-        for job_id in self.unanswered():
-            entry: dict[str, Any] = {"job_id": job_id}
+        for job_id, (done, total) in numbers.items():
+            entry: dict[str, Any] = {"job_id": job_id, "step": done, "total": total}
             if job_id in step.texts:
                 entry["text"] = step.texts[job_id]
             if job_id in step.previews:
                 entry["preview_mime"] = step.previews[job_id].mime
                 blobs.append(step.previews[job_id].data)
             jobs.append(entry)
-        header = {
-            "type": "progress",
-            "inference_step": step.inference_step,
-            "total_steps": step.total_steps,
-            "jobs": jobs,
-        }
-        self.send(frames.with_blobs(header, blobs))
-        return self.check()
+        if jobs:
+            self.send(frames.with_blobs({"type": "progress", "jobs": jobs}, blobs))
 
     def check(self) -> frozenset[str]:
         """The jobs of the batch that were cancelled. Raises Cancelled when no other is left."""
@@ -186,9 +216,10 @@ class Link:
     def answer(self, outcome: Outcome) -> None:
         """Give a job's outcome to the supervisor; only the first one counts."""
         with self._lock:
-            if outcome.job_id not in self._open:
+            if outcome.job_id not in self._open | self._seated:
                 return
             self._open.discard(outcome.job_id)
+            self._seated.discard(outcome.job_id)
         self.send(outcome.to_frame())
 
     def unanswered(self) -> list[str]:
@@ -196,16 +227,41 @@ class Link:
         with self._lock:
             return sorted(self._open)
 
+    def wait(self) -> None:
+        """Return as soon as there is a batch or a newcomer."""
+        with self._came:
+            self._came.wait_for(lambda: self._batches or self._newcomers)
+
+    def next_batch(self) -> Batch | None:
+        """The batch to run now, if one has come."""
+        with self._lock:
+            return self._batches.popleft() if self._batches else None
+
     def begin(self, batch: Batch) -> None:
-        """A new batch: only its jobs can be answered now."""
+        """These jobs run together now; of others, newcomers alone can be answered."""
         with self._lock:
             self._open = {job.id for job in batch.jobs}
+            self._seated -= self._open
 
-    def expect(self) -> None:
-        """A batch has come: what was cancelled before concerns older ones, and an evicted job may
-        have come again under its own id."""
+    def newcomers(self) -> list[Batch]:
+        """Jobs that have come since the last call to run beside the rest; never waits."""
         with self._lock:
-            self._cancelled.clear()
+            came = list(self._newcomers)
+            self._newcomers.clear()
+            return came
+
+    def take(self, kind: str, batch: Batch) -> None:
+        """The supervisor has sent jobs. Whatever was said of these ids before concerns older jobs:
+        an evicted one may come again under its own id."""
+        with self._came:
+            ids = {job.id for job in batch.jobs}
+            self._cancelled -= ids
+            if kind == "join":
+                self._seated |= ids
+                self._newcomers.append(batch)
+            else:
+                self._batches.append(batch)
+            self._came.notify()
 
     def mark_cancelled(self, job_id: str) -> None:
         """The supervisor has said so."""
@@ -220,31 +276,48 @@ class Link:
 
 
 def serve(executor: Executor, end: socket.socket) -> None:
-    """Serve batches until the supervisor is gone; then the process ends, whatever it is doing."""
+    """Serve jobs until the supervisor is gone; then the process ends, whatever it is doing."""
     link = Link(end)
-    batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(end, link, batches), daemon=True)
-    listener.start()
+    threading.Thread(target=_listen, args=(end, link), daemon=True).start()
     executor.start(link)
+    busy = False
     while True:
-        batch = batches.get()
-        link.begin(batch)
-        reason: BadRequest | None
-        try:
-            executor.run(batch, link)
-            reason = NO_RESULT
-        except Cancelled:
-            reason = None
-        except Exception as error:
-            name = type(error).__name__
-            reason = BadRequest(f"The model failed ({name}).", f"模型运行失败（{name}）。")
-            log_failure(batch)
-        for job_id in link.unanswered():
-            if reason is None or link.cancelled(job_id):
-                link.answer(Outcome(job_id, "cancelled"))
-            else:
-                link.answer(failed(job_id, reason, "internal"))
-        link.send(frames.Frame({"type": "end"}))
+        if not busy:
+            link.wait()
+        if isinstance(executor, ContinuousExecutor):
+            busy = executor.turn(link)
+        else:
+            for batch in link.newcomers():
+                link.begin(batch)
+                _run(executor, batch, link)
+        if (next_ := link.next_batch()) is not None:
+            link.begin(next_)
+            _run(executor, next_, link)
+            link.send(frames.Frame({"type": "end"}))
+
+
+def _run(executor: Executor, batch: Batch, link: Link) -> None:
+    """Run jobs together; those that get no answer get one here."""
+    reason: BadRequest | None
+    try:
+        executor.run(batch, link)
+        reason = NO_RESULT
+    except Cancelled:
+        reason = None
+    except Exception as error:
+        reason = broken(error)
+        log_failure([job.id for job in batch.jobs])
+    for job in batch.jobs:
+        if reason is None or link.cancelled(job.id):
+            link.answer(Outcome(job.id, "cancelled"))
+        else:
+            link.answer(failed(job.id, reason, "internal"))
+
+
+def broken(error: Exception) -> BadRequest:
+    """What to say of a model that has raised something."""
+    name = type(error).__name__
+    return BadRequest(f"The model failed ({name}).", f"模型运行失败（{name}）。")
 
 
 def serve_main(make: Callable[[], Executor]) -> None:
@@ -256,24 +329,22 @@ def serve_main(make: Callable[[], Executor]) -> None:
     serve(make(), end)
 
 
-def log_failure(batch: Batch) -> None:
+def log_failure(job_ids: Sequence[str]) -> None:
     """Write the traceback being handled, with the jobs it concerns."""
     import structlog
 
-    structlog.get_logger(__name__).exception(
-        "a batch has failed", job_ids=[job.id for job in batch.jobs]
-    )
+    structlog.get_logger(__name__).exception("a batch has failed", job_ids=list(job_ids))
 
 
-def _listen(end: socket.socket, link: Link, batches: queue.SimpleQueue[Batch]) -> None:
+def _listen(end: socket.socket, link: Link) -> None:
     """A thread: take what the supervisor says. Its end is ours, even in the middle of a batch."""
     try:
         with end.makefile("rb") as file:
             while (frame := frames.read_blocking(file)) is not None:
-                if frame.header["type"] == "run":
-                    link.expect()
-                    batches.put(_batch(frame))
-                elif frame.header["type"] == "cancel":
+                kind = frame.header["type"]
+                if kind in ("run", "join"):
+                    link.take(kind, _batch(frame))
+                elif kind == "cancel":
                     link.mark_cancelled(frame.header["job_id"])
     finally:
         os._exit(0)

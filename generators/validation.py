@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from generators import catalog
-from generators.contract import MAX_SEED, BadRequest, Params
+from generators.contract import MAX_SEED, BadRequest, GenerateRequest, Params
+from generators.engine.port import EngineJob
 
 
 def checked_params(generator: str, raw: Mapping[str, Any], *, seed: int, count: int) -> Params:
@@ -44,3 +45,9 @@ def sentence(error: ValidationError) -> str:
         where = ".".join(str(part) for part in problem["loc"]) or "request"
         parts.append(f"{where}: {problem['msg']}")
     return "; ".join(parts) + "."
+
+
+def checked_request(job: EngineJob, inputs: Mapping[str, bytes]) -> GenerateRequest:
+    """A job as its model sees it. Raises BadRequest with a sentence."""
+    params = checked_params(job.generator, job.params, seed=job.seed, count=job.count)
+    return GenerateRequest(job.id, params, job.seed, job.count, dict(inputs))

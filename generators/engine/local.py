@@ -43,7 +43,7 @@ Spawn = Callable[[socket.socket], Awaitable[processes.ProcessHandle]]
 
 _EVENT: TypeAdapter[EngineEvent] = TypeAdapter(EngineEvent)
 _MAX_EVENTS = 4096
-_FIRST_RESTART_S, _LAST_RESTART_S = 0.1, 10.0
+_FIRST_PAUSE_S = 0.1  # before a worker that died is started again
 
 
 @dataclass(slots=True)
@@ -94,7 +94,10 @@ class LocalEngine:
         return self._process.pid if self._process is not None else None
 
     async def __aenter__(self) -> LocalEngine:
-        self._keeper = asyncio.create_task(self._keep_worker(), name="local-engine")
+        keeping = processes.keep_alive(
+            "worker", self._one_worker, self._after_death, first_pause_s=_FIRST_PAUSE_S
+        )
+        self._keeper = asyncio.create_task(keeping, name="local-engine")
         return self
 
     async def __aexit__(
@@ -190,23 +193,6 @@ class LocalEngine:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frames.encode(frames.Frame(header)))
 
-    async def _keep_worker(self) -> None:
-        """Start the worker, listen to it, clean up after it, start it again."""
-        loop = asyncio.get_running_loop()
-        pause_s = _FIRST_RESTART_S
-        while True:
-            started = loop.time()
-            try:
-                status = await self._one_worker()
-            except OSError as error:
-                status = 1
-                log.error("the worker cannot be started", error=str(error))
-            self._after_death(blame=status != 0)
-            pause_s = _FIRST_RESTART_S if loop.time() - started > _LAST_RESTART_S else pause_s
-            log.warning("the worker has ended", status=status, starts_again_in_s=pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LAST_RESTART_S)
-
     async def _one_worker(self) -> int:
         """One worker's life; returns its exit status. Cancelled, it ends the worker first."""
         ours, theirs = socket.socketpair()
@@ -269,8 +255,10 @@ class LocalEngine:
             held.job = held.job.model_copy(update={"strikes": event.strikes})
         self._tell(event)
 
-    def _after_death(self, *, blame: bool) -> None:
-        """Say that the worker is gone, and count a strike against what was running."""
+    def _after_death(self, status: int) -> bool:
+        """Say that the worker is gone, and count a strike against what was running, unless it was
+        told to end. No life counts as good but a long one: see `processes.keep_alive`."""
+        blame = status != 0
         for worker_id in sorted(self._workers):
             self._tell(Capacity(worker_id=worker_id, state="gone", slots=0, held=0))
         self._workers.clear()
@@ -284,6 +272,7 @@ class LocalEngine:
             elif held.job.strikes >= self._settings.max_strikes:
                 self._conclude(held, struck_out(held.job.id, held.job.strikes))
             held.running = False
+        return False
 
     async def _spawn_worker(self, end: socket.socket) -> processes.ProcessHandle:
         command = [*processes.module_command("generators.worker"), "--runner", self._runner]

@@ -125,12 +125,15 @@ class Struck(Message):
 
 class Capacity(Message):
     """What a worker can take. `slots` is how many jobs it wants to hold, running ones included:
-    a batch that runs plus one that is ready. `state` is `loading` until its models can answer."""
+    a batch that runs plus one that is ready. Jobs of continuous generators do not count there but
+    by their items, of which it wants to hold `guest_items`. `state` is `loading` until its models
+    can answer."""
 
     type: Literal["capacity"] = "capacity"
     worker_id: str
     state: Literal["loading", "ready", "paused", "gone"]
     slots: int
+    guest_items: int = 0
     held: int
     loaded_models: tuple[str, ...] = ()
     device: str = ""

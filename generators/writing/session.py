@@ -29,7 +29,8 @@ class TextSession:
         self._rows: list[Row] = []  # as the memory has them
         self._arriving: list[Row] = []  # have not been read yet
         self._jobs: dict[str, list[Row]] = {}
-        self._shown_at: dict[str, float] = {}
+        self._unseen: set[str] = set()  # jobs of which nothing was shown yet
+        self._shown_at = time.monotonic()
         self._chooser: _Chooser | None = None
 
     @property
@@ -44,12 +45,13 @@ class TextSession:
     def join(self, request: GenerateRequest) -> None:
         rows = self._reader.rows(request)
         self._jobs[request.job_id] = rows
+        self._unseen.add(request.job_id)
         self._arriving += rows
 
     @torch.inference_mode()
     def leave(self, job_id: str) -> None:
         rows = self._jobs.pop(job_id, [])
-        self._shown_at.pop(job_id, None)
+        self._unseen.discard(job_id)
         self._arriving = [row for row in self._arriving if row not in rows]
         self._drop(rows)
 
@@ -75,7 +77,6 @@ class TextSession:
         self._drop([row for row in self._rows if row.done])
         for job_id in finished:
             del self._jobs[job_id]
-            self._shown_at.pop(job_id, None)
         done, total = max(progress.values(), key=lambda steps: steps[1] - steps[0])
         return Step(done, total, texts=texts, finished=finished, progress=progress)
 
@@ -111,15 +112,18 @@ class TextSession:
         self._chooser = None
 
     def _texts(self) -> dict[str, str]:
-        """Texts worth showing: a job's first token at once, then ten times a second, and its end.
+        """Texts worth showing: a job's first token at once, and all ten times a second together.
 
         Several texts of a job are shown one under the other.
         """
-        now, texts = time.monotonic(), {}
+        now = time.monotonic()
+        due = now - self._shown_at >= TEXT_EVERY_S
+        if due:
+            self._shown_at = now
+        texts = {}
         for job_id, rows in self._jobs.items():
-            due = now - self._shown_at.get(job_id, -TEXT_EVERY_S) >= TEXT_EVERY_S
-            if due or all(row.done for row in rows):
-                self._shown_at[job_id] = now
+            if due or job_id in self._unseen:
+                self._unseen.discard(job_id)
                 texts[job_id] = "\n\n".join(self._reader.text_so_far(row) for row in rows)
         return texts
 

@@ -25,8 +25,9 @@ from generators.contract import (
     Step,
 )
 from generators.engine.port import EngineJob
+from generators.halving import within_memory
 from generators.registry import ModelEntry
-from generators.runner import Runner, within_memory
+from generators.runner import Runner
 from generators.runtime import Every, ModelCache, Runtime, is_out_of_memory, rng
 from generators.serving import Batch, Outcome
 from generators.settings import GeneratorSettings
@@ -41,6 +42,7 @@ class Supervisor:
         self.steps: list[Step] = []
         self.reports: list[dict[str, Any]] = []
         self.jobs: set[str] = set()
+        self.arriving: list[Batch] = []
 
     def status(self, **values: Any) -> None:
         self.reports.append(values)
@@ -56,6 +58,13 @@ class Supervisor:
 
     def cancelled(self, job_id: str) -> bool:
         return job_id in self.unwanted
+
+    def newcomers(self) -> list[Batch]:
+        came, self.arriving = self.arriving, []
+        return came
+
+    def report(self, step: Step) -> None:
+        self.steps.append(step)
 
     def answer(self, outcome: Outcome) -> None:
         self.outcomes.setdefault(outcome.job_id, outcome)
