@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from trainer.contract import OptimizerSettings
-from trainer.optimizers import Average, build_optimizers, lr_at, split_parameters
+from trainer.optimizers import (
+    Average,
+    InferenceWeights,
+    apply_gradients,
+    build_optimizers,
+    lr_at,
+    split_parameters,
+)
 
 
 class Net(nn.Module):
@@ -96,3 +103,60 @@ def test_the_average_follows_its_formula_and_gives_the_weights_back() -> None:
     with average.applied():
         assert net.weight.item() == pytest.approx(expected)
     assert net.weight.item() == 5.0
+
+
+def test_the_average_leaves_out_what_is_not_trained() -> None:
+    net = Net()
+    net.picture.requires_grad_(False)
+    assert not any(name.startswith("picture") for name in Average(net, 0.9).shadow)
+
+
+def test_gradients_are_clipped_to_their_global_norm() -> None:
+    one, other = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+    one.grad, other.grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])
+    sgd = [torch.optim.SGD([parameter], lr=1.0) for parameter in (one, other)]
+    norm = apply_gradients(sgd, [one, other], clip_norm=1.0)
+    assert norm.item() == pytest.approx(5.0)
+    assert one[0].item() == pytest.approx(-0.6, rel=1e-4)
+    assert other.item() == pytest.approx(-0.8, rel=1e-4)
+    assert one.grad is None
+
+
+def test_a_scaled_loss_makes_the_same_step_and_an_overflow_none() -> None:
+    """What fp16 does on a GPU, with the same scaler on a CPU; both optimizers, one update."""
+    torch.manual_seed(0)
+    plain, scaled = Net(), Net()
+    scaled.load_state_dict(plain.state_dict())
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    settings = OptimizerSettings(clip_norm=0.5)
+    x = torch.randn(3, 4)
+    for net, with_scaler in ((plain, None), (scaled, scaler)):
+        optimizers = build_optimizers(net, settings, is_hidden)
+        loss = net.head(net.hidden(x)).square().sum() + net.picture.weight.sum()
+        (scaler.scale(loss) if with_scaler else loss).backward()
+        norm = apply_gradients(optimizers, list(net.parameters()), 0.5, with_scaler)
+        assert torch.isfinite(norm)
+    for one, same in zip(plain.parameters(), scaled.parameters(), strict=True):
+        torch.testing.assert_close(one, same, rtol=1e-3, atol=1e-5)
+
+    before = [parameter.detach().clone() for parameter in scaled.parameters()]
+    scaler.scale(scaled.head(scaled.hidden(x)).sum() * torch.inf).backward()
+    norm = apply_gradients(optimizers, list(scaled.parameters()), 0.5, scaler)
+    assert not torch.isfinite(norm)
+    assert all(map(torch.equal, before, scaled.parameters()))
+    assert scaler.get_scale() == 2.0**9
+
+
+def test_looking_at_a_run_changes_neither_its_weights_nor_its_random_numbers() -> None:
+    net = nn.Linear(1, 1)
+    average = Average(net, 0.9)
+    with torch.no_grad():
+        net.weight.fill_(7.0)
+    state = torch.get_rng_state()
+    with InferenceWeights(net, average):
+        assert not net.training
+        assert net.weight.item() != 7.0
+        torch.rand(5)
+    assert net.training
+    assert net.weight.item() == 7.0
+    assert torch.equal(torch.get_rng_state(), state)

@@ -185,24 +185,6 @@ def longer(what: Order, **changes: Any) -> Order:
     return replace(what, recipe=recipe)
 
 
-def test_gradient_accumulation_equals_a_larger_batch(pictures: Path, tmp_path: Path) -> None:
-    """A loss that is a mean over the batch: two halves accumulated give the whole's gradient."""
-    settings = {"kl_weight": 0.0, **load_recipe("tiny_vae").settings}
-    common = {"total_steps": 1, "settings": settings, "ema_decay": 0.0}
-    norms = []
-    for name, size, halves in (("whole", 10, 1), ("halves", 5, 2)):
-        what = longer(
-            order("tiny_vae", pictures, tmp_path / name),
-            batch_size=size,
-            gradient_accumulation_steps=halves,
-            **common,
-        )
-        run(what)
-        (row,) = metrics(tmp_path / name)
-        norms.append(float(row["loss"]))
-    assert norms[0] == pytest.approx(norms[1], rel=0.05)  # the latents' noise differs
-
-
 def test_a_stop_request_checkpoints_and_leaves(texts: Path, tmp_path: Path) -> None:
     what = longer(order("tiny_language_model", texts, tmp_path), total_steps=50)
     stop = StopRequest()
