@@ -30,6 +30,7 @@ from bot.services.fairness import choose_batch, member_of
 from bot.services.loops import Alarm, forever
 from bot.services.news import News
 from bot.services.reconcile import Reconciler
+from bot.services.room import Room
 from bot.services.sending import Sender, batch_items
 from bot.services.status import StudioStatus
 from generators.engine.port import MAX_STRIKES, Engine
@@ -38,7 +39,6 @@ UpdateSink = Callable[[Update], None]
 """Takes news of running jobs; must neither block nor raise."""
 
 LOOK_AHEAD = 64  # queued jobs looked at for one batch
-_BATCHES_AHEAD = 3  # of a worker: one runs, one is ready, one's results are on their way
 
 
 class DispatchesJobs(Completes, Protocol):
@@ -146,8 +146,8 @@ class Dispatcher:
             in_flight = await uow.jobs.in_flight()
             self._status.in_flight = len(in_flight)
             self._metrics.in_flight.set(len(in_flight))
-            room = self._status.slots - len(in_flight)
-            batch = await self._choose(uow, in_flight, room) if room > 0 else []
+            room = Room(self._status, in_flight)
+            batch = await self._choose(uow, in_flight, room) if room.any else []
         if batch:
             await self._send_batch(batch)
         return len(batch)
@@ -158,7 +158,7 @@ class Dispatcher:
         while await self.dispatch_once():
             pass
 
-    async def _choose(self, uow: UnitOfWork, in_flight: Sequence[Job], room: int) -> list[Job]:
+    async def _choose(self, uow: UnitOfWork, in_flight: Sequence[Job], room: Room) -> list[Job]:
         running = Counter(member_of(job) for job in in_flight)
         full = [key for key in running if running[key] >= await self._limits.of(uow, key)]
         candidates = await uow.jobs.fair_head(LOOK_AHEAD, skip=full)
@@ -166,26 +166,17 @@ class Dispatcher:
             key: await self._limits.of(uow, key) - running[key]
             for key in {member_of(job) for job in candidates}
         }
-        return choose_batch(
-            candidates,
-            room=room,
-            allowance=allowance,
-            max_items=self._items_left(in_flight),
-            loaded=self._status.loaded_models,
-        )
-
-    def _items_left(self, in_flight: Sequence[Job]) -> Callable[[Job], int]:
-        """How many items a batch may have: what its generator takes, and no more than keeps each
-        worker's batches few. Workers count their slots in jobs, by the size that jobs had lately:
-        after many small requests, far too many large ones would be sent ahead."""
-        held = sum(job.count for job in in_flight)
-        workers = max(1, self._status.ready_workers)
-
-        def left(head: Job) -> int:
-            most = self._max_items(head)
-            return min(most, workers * _BATCHES_AHEAD * most - held)
-
-        return left
+        for lane, most in room.lanes(candidates):
+            batch = choose_batch(
+                lane,
+                room=most,
+                allowance=allowance,
+                max_items=lambda head: room.items(head, self._max_items(head)),
+                loaded=self._status.loaded_models,
+            )
+            if batch:
+                return batch
+        return []
 
     async def _send_batch(self, batch: Sequence[Job]) -> None:
         """Send, then mark what was sent, even when sending broke off half-way."""

@@ -66,6 +66,11 @@ class StudioStatus:
         return sum(worker.slots for worker in self.workers() if worker.state == "ready")
 
     @property
+    def guest_items(self) -> int:
+        """How many items of continuous generators all ready workers want to hold, likewise."""
+        return sum(worker.guest_items for worker in self.workers() if worker.state == "ready")
+
+    @property
     def ready_workers(self) -> int:
         """How many workers can answer now."""
         return sum(worker.state == "ready" for worker in self.workers())
