@@ -15,7 +15,7 @@ from generators.settings import GeneratorSettings
 from generators.weights import WeightsManifest, read_manifest, write_manifest
 from trainer.contract import TrainingError
 from trainer.data import manifests
-from trainer.evaluation import card, drawings, reconstruction, sounds, writings
+from trainer.evaluation import card, drawings, reconstruction, session, sounds, writings
 from trainer.evaluation.audio_judge import AudioJudge
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.picture_judge import PictureJudge
@@ -77,7 +77,7 @@ class Examination:
         if subject.spec.modality != "image":
             return found
         if subject.can("prompt"):
-            plan = drawings.QUICK if self.quick else drawings.FULL
+            plan = session.QUICK if self.quick else session.FULL
             found.append((plan.total, lambda tick: self._drawn(subject, plan, tick)))
         elif subject.can("upscale"):
             found.append(
@@ -93,13 +93,13 @@ class Examination:
             )  # fmt: skip
         return found
 
-    def _drawn(self, subject: Subject, plan: drawings.Plan, tick: Tick) -> Results:
+    def _drawn(self, subject: Subject, plan: session.Plan, tick: Tick) -> Results:
         try:
             judge = PictureJudge.load(self.judge)
         except OSError as error:
             raise TrainingError(f"There is no judge of pictures in {self.judge}: {error}") from None
         gallery = Gallery.load(judge, self.dataset)
-        return drawings.Drawings(subject, gallery, plan, tick).measure()
+        return drawings.measure(subject, gallery, plan, tick)
 
     def _sounded(self, subject: Subject, plan: sounds.Plan, tick: Tick) -> Results:
         try:

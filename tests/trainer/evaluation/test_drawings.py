@@ -25,13 +25,14 @@ from trainer.evaluation import drawings, reconstruction
 from trainer.evaluation.figures import Figure
 from trainer.evaluation.gallery import Gallery
 from trainer.evaluation.picture_judge import EMOJI_JUDGE, JudgeNet, PictureJudge
+from trainer.evaluation.session import Plan
 from trainer.evaluation.subject import Subject, as_tensor
 
 SIZE = 16
 NAMES = ("fire", "rose", "balloon", "skull", "sun", "crown", "bear", "panda", "lion", "frog",
          "chicken", "penguin", "fish", "octopus", "snail", "elephant", "cactus", "mushroom",
          "rainbow", "star", "cloud", "snowman", "banana", "grapes")  # fmt: skip
-PLAN = drawings.Plan(24, 4, 5, 5, 10, 10, 20)
+PLAN = Plan(24, 4, 5, 5, 10, 10, 20)
 
 
 class Templates(nn.Module):
@@ -94,7 +95,7 @@ def measured(gallery: Gallery, model: Any) -> tuple[dict[str, Figure], Any]:
     entry = ModelEntry(name="copyist", generator="diffusion")
     subject = Subject(entry, catalog.spec("diffusion"), model)
     ticks: list[int] = []
-    results = drawings.Drawings(subject, gallery, PLAN, ticks.append).measure()
+    results = drawings.measure(subject, gallery, PLAN, ticks.append)
     assert 0 < sum(ticks) <= PLAN.total
     return {figure.name: figure for figure in results.figures}, results
 

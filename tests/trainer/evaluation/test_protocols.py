@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from trainer.data.compositions import COMPOSITIONS
-from trainer.evaluation.drawings import misspelt
 from trainer.evaluation.protocols import (
     COMMON_NAMES,
     composition_questions,
@@ -11,6 +10,7 @@ from trainer.evaluation.protocols import (
     name_questions,
     paraphrase_questions,
 )
+from trainer.evaluation.recognition import misspelt
 
 CAPTIONS = [
     {"en": ["fire", "flame", "tool"]},
