@@ -137,7 +137,7 @@ class Model:
         for index, picture in enumerate(items):
             seed = request.item_seeds()[index] if drawn and not relative else request.seed
             answer.append(media.png(picture, media.Provenance("vae", self._hash, seed)))
-            if frames and index == 0:
+            if frames and index == request.first_item == 0:
                 answer.append(_there_and_back(frames))
         used = {"truncation": self._stray(params.truncation), "upscale": scale}
         return Generated(answer, request.params.model_dump() | used)
