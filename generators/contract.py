@@ -39,7 +39,8 @@ class GeneratorSpec:
 
     `capabilities` are plain words a command may ask for: `prompt` (takes text), `variation`
     (interpolated noise), `stream` (partial text while it runs), `preview` (pictures while it runs),
-    `image_input`, `upscale`.
+    `image_input` (takes a picture; a must for those without `prompt`), `animate` (loops by a param
+    `frames`), `upscale`.
     `compat_fields` are the params that must be equal for two requests to share one batch.
     `max_batch` counts items (a request of four pictures is four).
     `continuous`: its models are `ContinuousModel`s, whose requests need not wait for one another.

@@ -174,12 +174,13 @@ def serve(
 
 def find_hub_at(monkeypatch: pytest.MonkeyPatch, address: str, cache: Path) -> None:
     """The client reads its environment once; this is what it keeps of it."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_api
 
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(hf_api.api, "endpoint", address)
 
 
 def test_a_hub_model_is_pinned_fetched_and_loaded(
