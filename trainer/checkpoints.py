@@ -215,6 +215,12 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, path: Path, scalars: dict[
         state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # Fused optimizers pair the elements by their place in memory, and parameters may
+                # be channels-last where the file is not.
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _flush(path: Path) -> None:

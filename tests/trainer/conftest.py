@@ -66,3 +66,38 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_manifest(folder, manifest)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve short clips, two of them held out: tones of a flute and hits of a snare."""
+    import numpy as np
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("sounds")
+    time = np.arange(8000) / 16_000
+    rng = np.random.default_rng(0)
+    examples = []
+    for number in range(12):
+        pitch = 0 if number % 3 == 0 else 60 + number
+        hz = 440 * 2 ** ((pitch - 69) / 12)
+        wave = np.sin(2 * np.pi * hz * time) if pitch else rng.normal(size=len(time))
+        path = folder / f"{number}.flac"
+        soundfile.write(path, 0.5 * wave * np.exp(-6 * time) / np.abs(wave).max(), 16_000)
+        name, chinese = ("Flute", "长笛") if pitch else ("Snare", "军鼓")
+        examples.append(
+            Example(
+                file=path.name,
+                sha256=sha256_of(path),
+                captions={"en": [name.lower(), "wind" if pitch else "drum"], "zh": [chinese]},
+                labels={
+                    "sound": name, "family": "Pipe" if pitch else "Drum Kit", "pitch": pitch,
+                    "kit": 0 if pitch else 1, "hold_s": 0.3, "low": 60 if pitch else 0,
+                    "high": 72 if pitch else 0,
+                },
+                split="held_out" if number in (9, 10) else "train",
+            )
+        )  # fmt: skip
+    manifest = DatasetManifest(name="band", modality="audio", licence="CC0-1.0", examples=examples)
+    write_manifest(folder, manifest)
+    return folder

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image, ImageFont
 
 from trainer.contract import DatasetManifest, TrainingError
-from trainer.data import starter_emoji, starter_lexicon
+from trainer.data import audio, general_midi, starter_emoji, starter_instruments, starter_lexicon
 from trainer.data.checking import check
 from trainer.data.starter_lexicon import Synset, clean_word, entries, read_synsets
+from trainer.evaluation.pitch import pitch_of
 
 Need = Callable[[bool, str], None]
 
@@ -133,3 +134,60 @@ def test_a_line_of_wordnet_becomes_entries(tmp_path: Path) -> None:
         'to bake (verb): cook by heat. "bake a pie"',
     ]
     assert clean_word("galore(ip)") == "galore"
+
+
+@pytest.fixture(scope="module")
+def instruments(
+    tmp_path_factory: pytest.TempPathFactory, need: Need
+) -> tuple[Path, DatasetManifest]:
+    need(shutil.which("fluidsynth") is not None, "Debian package fluidsynth")
+    need(starter_instruments.SOUNDFONT.is_file(), "Debian package fluid-soundfont-gm")
+    folder = tmp_path_factory.mktemp("instruments")
+    scores = list(starter_instruments.all_scores())
+    few = [(program, notes[::7]) for program, notes in (scores[40], scores[128])]  # violin, drums
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starter_instruments, "all_scores", lambda: few)
+        return folder, starter_instruments.build(folder, lambda done, total: None)
+
+
+def test_every_note_is_rendered_in_tune_with_its_labels(
+    instruments: tuple[Path, DatasetManifest],
+) -> None:
+    folder, manifest = instruments
+    assert check(folder) == []
+    violins = [e for e in manifest.examples if e.labels["sound"] == "Violin"]
+    assert len(violins) == 9
+    for example in violins[2:7]:
+        heard = pitch_of(audio.decode(folder, example).numpy())
+        assert heard == pytest.approx(example.labels["pitch"], abs=0.5)
+        assert example.captions["zh"][0] == "小提琴"
+    drums = [e for e in manifest.examples if e.labels["kit"]]
+    assert {e.labels["pitch"] for e in drums} == {0}
+    assert all(e.captions["en"][-1] == "standard kit" for e in drums)
+
+
+def test_no_note_is_in_both_splits(instruments: tuple[Path, DatasetManifest]) -> None:
+    splits: dict[tuple[object, ...], set[str]] = {}
+    for example in instruments[1].examples:
+        key = tuple(example.labels[name] for name in ("sound", "pitch", "kit"))
+        splits.setdefault(key, set()).add(example.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert set.union(*splits.values()) == {"train", "held_out"}
+
+
+def test_the_tables_hold_all_of_general_midi_in_both_languages() -> None:
+    table = general_midi.sounds()
+    assert len(table) == len({sound.name for sound in table}) == 128 + 47
+    assert [sound.number for sound in table[:128]] == list(range(128))
+    assert [sound.number for sound in table[128:]] == list(range(35, 82))
+    for sound in table:
+        assert sound.captions["en"]
+        assert sound.captions["zh"]
+        assert sound.is_drum == (sound.high == 0)
+        assert sound.is_drum or 33 <= sound.low < sound.high <= 89
+
+
+def test_a_missing_soundfont_names_its_package(tmp_path: Path, need: Need) -> None:
+    need(shutil.which("fluidsynth") is not None, "Debian package fluidsynth")
+    with pytest.raises(TrainingError, match="fluid-soundfont-gm"):
+        starter_instruments.find_soundfont(tmp_path / "none.sf2")
