@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bot import children, flags, settings
+from bot import settings
 from bot.cli_evaluation import evaluate
+from bot.cli_generating import COMMANDS
 from bot.cli_models import models_app
 from bot.cli_training import dataset_app, train
 from bot.errors import AtelierError
-from generators import catalog, logs
-from generators.contract import MAX_SEED
+from generators import logs
 from generators.engine import attach
 from generators.models_file import RegistryError
-from generators.registry import read_registry
 from generators.weights import WeightsError
 
 app = typer.Typer(
@@ -38,6 +35,8 @@ app = typer.Typer(
     add_completion=False,
 )
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
+for command in COMMANDS:
+    app.command()(command)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(models_app, name="models")
@@ -45,9 +44,6 @@ app.add_typer(dataset_app, name="dataset")
 app.add_typer(db_app, name="db")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of drawing.")]
-Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed; random if left out.")]
-Count = Annotated[int, typer.Option(min=1, max=4, help="How many.")]
-Model = Annotated[str | None, typer.Option(help="A registered model (`atelier models list`).")]
 
 
 def main() -> None:
@@ -93,74 +89,6 @@ def _serve(bind: str | None, *, worker: bool) -> None:
     if bind is not None:
         chosen = settings.with_bind(chosen, bind)
     run(chosen, worker=worker)
-
-
-# --- Generating -------------------------------------------------------------------------------
-
-
-@app.command()
-@flags.with_params(catalog.spec("diffusion").params, leave_out=frozenset({"prompt"}))
-def imagine(
-    prompt: Annotated[str, typer.Argument(help="What the picture shows.")],
-    model: Model = None,
-    seed: Seed = None,
-    count: Count = 4,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("imagine.png"),
-    json_: Json = False,
-    **given: Any,
-) -> None:
-    """Draw a picture, or a sheet of several, without a server."""
-    _generate("image", {"prompt": prompt, **given}, model, seed, count, out, json_)
-
-
-@app.command()
-@flags.with_params(catalog.spec("gpt2").params, leave_out=frozenset({"prompt"}))
-def write(
-    prompt: Annotated[str, typer.Argument(help="A headword, or the beginning of a text.")],
-    model: Model = None,
-    seed: Seed = None,
-    count: Count = 1,
-    out: Annotated[Path | None, typer.Option(help="A text file; else the terminal.")] = None,
-    json_: Json = False,
-    **given: Any,
-) -> None:
-    """Write a text without a server."""
-    _generate("text", {"prompt": prompt, **given}, model, seed, count, out, json_)
-
-
-def _generate(
-    modality: Any,
-    params: dict[str, Any],
-    model: str | None,
-    seed: int | None,
-    count: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    offered = read_registry(settings.load().generators.models_path)
-    entry = offered.entry(model) if model else offered.default(modality)
-    if entry is None:
-        raise RegistryError(f"no {modality} model is installed")
-    request = {
-        "model": entry.name,
-        "params": params,
-        "seed": secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
-        "count": count,
-        "out": str(out) if out else None,
-    }
-    console = Console(stderr=True)
-    last: children.Event = {}
-    with children.Drawing(console, entry.name, quiet=as_json) as drawing:
-        for event in children.events("generators", [], request=request):
-            if event["event"] == "progress":
-                drawing.step(event["inference_step"], event["total_steps"])
-            last = event
-    if as_json:
-        typer.echo(json.dumps(last["receipt"], ensure_ascii=False, indent=2))
-    for text in last.get("texts", ()) if out is None and not as_json else ():
-        typer.echo(text)
-    for path in last.get("files", ()) if not as_json else ():
-        console.print(f"Wrote {path} (seed {request['seed']})", highlight=False, markup=False)
 
 
 # --- Looking after it -------------------------------------------------------------------------

@@ -18,18 +18,23 @@ from generators.contract import Params
 
 
 def with_params(
-    params: type[Params], *, leave_out: frozenset[str]
+    *params: type[Params],
+    leave_out: frozenset[str] = frozenset(),
+    only: frozenset[str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator: replace the function's `**given` by one flag per field of the params.
+    """Decorator: replace the function's `**given` by one flag per field of the params; of several
+    classes each name once, as the first has it. What a model cannot do it says itself.
 
     A flag that is not given is not passed on, so the weights' own default holds.
     """
 
+    fields = {name: field for one in reversed(params) for name, field in one.model_fields.items()}
+
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         flags = {
             name: _flag(name, field)
-            for name, field in params.model_fields.items()
-            if name not in leave_out
+            for name, field in fields.items()
+            if name not in leave_out and (only is None or name in only)
         }
         own = inspect.signature(function)
         fixed = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]

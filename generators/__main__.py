@@ -1,7 +1,7 @@
 """One request without a server: `python -m generators < request.json`. Torch.
 
-For `atelier imagine` and `atelier write`, which draw what this prints: one JSON event a line on
-stdout (`progress` and at the end `done` or `error`), everything else on stderr. The request:
+For `atelier imagine` and its kin, which draw what this prints: one JSON event a line on stdout
+(`progress` and at the end `done` or `error`), everything else on stderr. The request:
 
     {"model": "diffusion", "params": {"prompt": "red heart"}, "seed": 7, "count": 4,
      "inputs": {"image": "picture.png"}, "out": "heart.png"}
@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from generators import logs, worker
+from generators import logs, media, worker
 from generators.contract import BadRequest, Cancelled, Media, Step
 from generators.engine.port import EngineJob
 from generators.models_file import RegistryError
@@ -30,6 +30,16 @@ from generators.settings import GeneratorSettings
 from generators.validation import checked_params, sentence
 
 JOB_ID = "here"
+MAX_PIXELS = 100_000_000  # of a picture given; one's own machine may decode larger ones
+MAX_SIDE = 2048  # larger ones are made smaller, as in the studio
+SUFFIXES = {
+    "image/png": ".png",
+    "image/gif": ".gif",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
+    "audio/wav": ".wav",
+    "audio/ogg": ".ogg",
+}
 
 
 class Request(BaseModel):
@@ -98,7 +108,7 @@ def main(stdin: IO[str], stdout: IO[str]) -> int:
         settings = GeneratorSettings(preload=False)
         entry = read_registry(settings.models_path).entry(request.model)
         checked_params(entry.generator, request.params, seed=request.seed, count=request.count)
-        inputs = {name: path.read_bytes() for name, path in request.inputs.items()}
+        inputs = {name: _picture(path) for name, path in request.inputs.items()}
         outcome = _run(entry.generator, request, inputs, settings, printer)
         if outcome.state != "done":
             raise BadRequest(outcome.error or "There is no result.")
@@ -143,17 +153,50 @@ def _run(
     return printer.outcome or Outcome(JOB_ID, "failed", error="The model gave no result.")
 
 
-def _write(out: Path | None, items: Sequence[Media]) -> list[str]:
-    """One file: the single item, the sheet of several pictures, or the texts one after another."""
+def _picture(path: Path) -> bytes:
+    """A picture file as the studio takes an upload: upright, bounded, without metadata."""
+    try:
+        found = media.uploaded_png(path.read_bytes(), max_pixels=MAX_PIXELS, max_side_px=MAX_SIDE)
+    except BadRequest as error:
+        raise BadRequest(f"{path}: {error.en}", f"{path}：{error.zh}") from error
+    return found.data
+
+
+def _write(out: Path | None, made: Sequence[Media]) -> list[str]:
+    """The files of a result: `out` itself for what was asked for (of several pictures the sheet),
+    and beside it, by the same name, the other formats and plots. Several things of a kind are
+    numbered. Returns their paths."""
     if out is None:
         return []
-    grid = next((item for item in items if item.role == "grid"), None)
-    data = grid.data if grid is not None else b"\n\n".join(item.data for item in items)
-    if items[0].mime.startswith("text/"):
-        data += b"\n"
+    files = {out: _texts(made)} if made[0].mime.startswith("text/") else _named(out, made)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(data)
-    return [str(out)]
+    for path, data in files.items():
+        path.write_bytes(data)
+    return [str(path) for path in files]
+
+
+def _texts(made: Sequence[Media]) -> bytes:
+    return b"\n\n".join(item.data for item in made) + b"\n"
+
+
+def _named(out: Path, made: Sequence[Media]) -> dict[Path, bytes]:
+    sheet = [one for one in made if one.role == "grid"]
+    others = [one for one in made if one.role != "grid" and not (sheet and one.role == "item")]
+    files = {out: sheet[0].data} if sheet else {}
+    items = sum(one.role == "item" for one in made)
+    item = 1 if sheet else 0
+    for one in others:
+        item += one.role == "item"
+        stem = out.stem if items == 1 or sheet else f"{out.stem}-{item}"
+        path = out.with_name(stem + SUFFIXES.get(one.mime, out.suffix))
+        if one.role == "item" and items == 1 and len(others) == 1:
+            path = out
+        number = 1
+        while path in files:
+            number += 1
+            path = path.with_name(f"{stem}-{one.role}{number if number > 2 else ''}{path.suffix}")
+        files[path] = one.data
+    return files
 
 
 def _claimed_stdout() -> IO[str]:

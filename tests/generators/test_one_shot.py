@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from generators.__main__ import _write as write_files
 from generators.__main__ import main
+from generators.contract import Media
 
 HOUSE = Path(__file__).parents[2]
 
@@ -73,11 +75,47 @@ def test_texts_are_told_and_written_if_asked(tmp_path: Path) -> None:
 
 
 def test_a_picture_given_is_enlarged(tmp_path: Path) -> None:
-    Image.new("RGB", (6, 5), "red").save(tmp_path / "in.png")
+    Image.new("RGB", (12, 10), "red").save(tmp_path / "in.png")
     request = {"model": "lanczos", "params": {"scale": 2}, "out": str(tmp_path / "out.png")}
     status, _ = ask({**request, "inputs": {"image": str(tmp_path / "in.png")}})
     assert status == 0
-    assert size(tmp_path / "out.png") == (12, 10)
+    assert size(tmp_path / "out.png") == (24, 20)
+
+
+def of(mime: str, role: Any = "item") -> Media:
+    return Media(f"{mime} {role}".encode(), mime, role=role)
+
+
+@pytest.mark.parametrize(
+    ("out", "made", "names"),
+    [
+        ("x.png", [of("image/png")], ["x.png"]),
+        ("x.jpg", [of("image/png")], ["x.jpg"]),  # one thing goes where one said
+        (
+            "x.png",
+            [of("image/png"), of("image/gif", "rendition"), of("image/png"),
+             of("image/png", "grid")],
+            ["x.png", "x.gif"],
+        ),
+        (
+            "loop.gif",
+            [of("video/mp4"), of("image/gif", "rendition"), of("video/webm", "rendition")],
+            ["loop.mp4", "loop.gif", "loop.webm"],
+        ),
+        (
+            "a.wav",
+            [of("audio/wav"), of("audio/ogg", "rendition"), of("image/png", "plot")] * 2,
+            ["a-1.wav", "a-1.ogg", "a-1.png", "a-2.wav", "a-2.ogg", "a-2.png"],
+        ),
+        ("x.png", [of("image/png"), of("image/png", "plot")], ["x.png", "x-plot.png"]),
+    ],
+)  # fmt: skip
+def test_every_format_lies_beside_what_was_asked_for(
+    tmp_path: Path, out: str, made: list[Media], names: list[str]
+) -> None:
+    files = write_files(tmp_path / out, made)
+    assert [Path(path).name for path in files] == names
+    assert {path.name for path in tmp_path.iterdir()} - {"models.toml"} == set(names)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +133,10 @@ def test_a_picture_given_is_enlarged(tmp_path: Path) -> None:
         ({"model": "draws", "params": {"prompt": "x"}, "count": 0}, "count"),
         ({"model": "writes", "params": {"prompt": "龙"}}, "English"),
         ({"model": "lanczos", "params": {}, "inputs": {"image": "/no/such"}}, "/no/such"),
+        (
+            {"model": "lanczos", "params": {}, "inputs": {"image": __file__}},
+            "test_one_shot.py: The picture cannot be read",
+        ),
         ({"model": "draws", "params": {"prompt": "x"}, "out": "/proc/no/x.png"}, "/proc/no"),
     ],
 )
