@@ -25,7 +25,7 @@ def plot_run(metrics: Rows, held_out: Rows, path: Path) -> None:
         return
     steps = np.array([int(row["optimizer_step"]) for row in metrics])
     losses = np.array([float(row["loss"]) for row in metrics])
-    window = max(1, len(losses) // 40)
+    window = max(1, len(losses) // 20)
     mean = np.convolve(losses, np.ones(window) / window, mode="valid")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -18,6 +19,7 @@ from generators.weights import read_manifest
 from trainer.catalog import load_recipe
 from trainer.contract import Recipe, TrainingError
 from trainer.loop import Run
+from trainer.noising import VariancePreserving
 from trainer.orders import Order, StopRequest
 
 # peft 0.21 asks transformers 5 by a name that is to go.
@@ -141,6 +143,42 @@ def test_the_picture_adapter_loads_into_a_stock_pipeline_and_merges(
         torch.testing.assert_close(apart, draw(run.objective.pipeline()), rtol=1e-4, atol=1e-5)
     pipeline.fuse_lora()
     torch.testing.assert_close(draw(pipeline), apart, rtol=1e-4, atol=1e-4)
+
+
+def test_a_base_of_the_stable_diffusion_family_keeps_its_own_path(
+    pictures: Path, picture_base: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(picture_base, base)
+    (base / "scheduler" / "scheduler_config.json").unlink()
+    DDIMScheduler(prediction_type="v_prediction").save_pretrained(base / "scheduler")
+    run = Run(
+        ordered("tiny_lora_diffusion", pictures, tmp_path / "run", base),
+        lambda event, **facts: None,
+    )
+    assert run.plain.process is not None
+    assert run.objective.scheduler.config.prediction_type == "v_prediction"
+    folder = run.train()
+    assert folder is not None
+    assert (folder / "pytorch_lora_weights.safetensors").is_file()
+
+
+@pytest.mark.parametrize("target", ["epsilon", "v_prediction", "sample"])
+def test_who_knows_the_target_has_no_loss(target: str) -> None:
+    config = {"prediction_type": target, "num_train_timesteps": 10, "beta_schedule": "linear"}
+    process = VariancePreserving(config)
+    signal = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 10), 0)
+    x0, noise = torch.randn(2, 4, 2, 2), torch.randn(2, 4, 2, 2)
+
+    def knowing(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        assert timesteps.tolist() == [0, 7]
+        a = signal[timesteps].view(-1, 1, 1, 1)
+        torch.testing.assert_close(noisy, a.sqrt() * x0 + (1 - a).sqrt() * noise)
+        velocity = a.sqrt() * noise - (1 - a).sqrt() * x0
+        return {"epsilon": noise, "v_prediction": velocity, "sample": x0}[target]
+
+    loss = process.loss(knowing, x0, noise, torch.tensor([0.05, 0.75]))
+    assert float(loss) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_stopped_adapter_run_goes_on_without_being_told_its_base(

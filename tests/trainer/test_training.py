@@ -180,6 +180,42 @@ def test_a_dataset_without_held_out_examples_still_trains(
     assert weights is not None
 
 
+@pytest.mark.parametrize("recipe_name", ["tiny_language_model", "tiny_language_lstm"])
+def test_texts_go_on_from_weights(recipe_name: str, texts: Path, tmp_path: Path) -> None:
+    first = Run(order(recipe_name, texts, tmp_path / "first"), lambda event, **facts: None)
+    weights = first.train()
+    assert weights is not None
+    second = Run(
+        order(recipe_name, texts, tmp_path / "second", init=weights), lambda event, **facts: None
+    )
+    assert first.average is not None
+    for name, value in second.plain.named_parameters():
+        exported = first.average.shadow[name]
+        torch.testing.assert_close(value.detach(), exported, rtol=1e-3, atol=1e-4)  # float16
+    assert second.objective.tokenizer.get_vocab() == first.objective.tokenizer.get_vocab()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing without a GPU")
+def test_fp16_without_a_gpu_is_refused_in_words(texts: Path, tmp_path: Path) -> None:
+    what = longer(order("tiny_language_model", texts, tmp_path), precision="fp16")
+    with pytest.raises(TrainingError, match=r"needs a CUDA GPU.*bf16"):
+        run(what)
+
+
+def test_held_out_examples_are_looked_at_while_training(texts: Path, tmp_path: Path) -> None:
+    what = longer(
+        order("tiny_language_model", texts, tmp_path), total_steps=3, evaluate_every_s=1e-6
+    )
+    _, events = run(what)
+    looks = [facts["optimizer_step"] for event, facts in events if event == "evaluation"]
+    assert looks[0] == 1
+    assert looks[-1] == 3
+    with (tmp_path / "held_out.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["optimizer_step"] for row in rows} == set(map(str, looks))
+    assert {"perplexity", "trigram_perplexity"} <= {row["figure"] for row in rows}
+
+
 def longer(what: Order, **changes: Any) -> Order:
     recipe = Recipe.model_validate({**what.recipe.model_dump(), **changes})
     return replace(what, recipe=recipe)
@@ -202,6 +238,33 @@ def test_a_stop_request_checkpoints_and_leaves(texts: Path, tmp_path: Path) -> N
         run(what)
     with pytest.raises(TrainingError, match="batch_size"):
         run(longer(replace(what, resume=True), batch_size=2))
+
+
+@pytest.mark.parametrize("recipe_name", ["tiny_vae", "tiny_language_lstm"])
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
+    recipe_name: str, pictures: Path, texts: Path, tmp_path: Path
+) -> None:
+    """Also where weights lie in memory otherwise than in the file (channels last)."""
+    dataset = pictures if recipe_name == "tiny_vae" else texts
+
+    def go(out: str, stop_at: int, resume: bool = False) -> Run:
+        stop = StopRequest()
+
+        def report(event: str, **facts: Any) -> None:
+            if facts.get("optimizer_step") == stop_at:
+                stop.signal_number = 15
+
+        what = longer(order(recipe_name, dataset, tmp_path / out), total_steps=8)
+        run_ = Run(replace(what, resume=resume), report, stop)
+        run_.train()
+        return run_
+
+    whole = go("whole", stop_at=0)
+    go("parts", stop_at=4)
+    resumed = go("parts", stop_at=0, resume=True)
+    assert resumed.step == 8
+    for one, other in zip(whole.trained, resumed.trained, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(

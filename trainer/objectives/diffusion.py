@@ -36,11 +36,13 @@ from trainer.data.clip_tokens import train_clip_tokenizer
 from trainer.export import save_half
 from trainer.initial import refuse_other_shape
 from trainer.latents import latent_side
+from trainer.noising import VariancePreserving, process_of
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
 TRAIN_TIMESTEPS = 1000
 FLOW_SHIFT = 3.0  # of the sampler: more of its steps where the words decide
+MAX_TOKENS = 77  # of CLIP
 SAMPLING = {"num_inference_steps": 16, "guidance_scale": 4.0}
 CARD = Card(
     title="A small latent diffusion model that draws from words",
@@ -83,10 +85,15 @@ class Flow(nn.Module):
     """Text encoder and U-Net, with the loss they share."""
 
     def __init__(
-        self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, time_shift: float
+        self,
+        text_encoder: CLIPTextModel,
+        unet: UNet2DConditionModel,
+        time_shift: float,
+        process: VariancePreserving | None = None,
     ) -> None:
         super().__init__()
         self.time_shift = time_shift
+        self.process = process  # of a base that was not trained here; None: our straight path
         self.text_encoder = text_encoder
         self.unet = unet
 
@@ -94,8 +101,22 @@ class Flow(nn.Module):
         """Loss of `latents` (B, C, H, W) of unit variance under `input_ids` (B, T)."""
         x0 = batch["latents"]
         noise = torch.randn_like(x0)
-        s = shifted(torch.sigmoid(torch.randn(len(x0), device=x0.device)), self.time_shift)  # (B,)
-        return flow_loss(self, x0, noise, s, batch["input_ids"])
+        if self.process is not None:
+            s = torch.rand(len(x0), device=x0.device)  # (B,)
+        else:
+            s = shifted(torch.sigmoid(torch.randn(len(x0), device=x0.device)), self.time_shift)
+        return self.loss(x0, noise, s, batch["input_ids"])
+
+    def loss(self, x0: Tensor, noise: Tensor, s: Tensor, input_ids: Tensor) -> Tensor:
+        """The loss at times `s` (B,) in (0, 1), 1 being noise; a scalar."""
+        if self.process is None:
+            return flow_loss(self, x0, noise, s, input_ids)
+        words = self.text_encoder(input_ids).last_hidden_state  # (B, T, D)
+
+        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+            return self.unet(noisy, timesteps, encoder_hidden_states=words).sample
+
+        return self.process.loss(predict, x0, noise, s)
 
 
 def shifted(s: Tensor, shift: float) -> Tensor:
@@ -140,6 +161,7 @@ class Objective:
         self.dataset_size = len(train)
         continued = init if (init / "model_index.json").is_file() and setting.init else None
         self.tokenizer = self._tokenizer(continued)
+        self.scheduler = make_scheduler(continued)
         self.module = self._nets(continued).to(self.device)
 
     def adaptable(self) -> dict[str, nn.Module]:
@@ -147,8 +169,11 @@ class Objective:
         return {"unet": self.module.unet, "text_encoder": self.module.text_encoder}
 
     def _tokenizer(self, init: Path | None) -> CLIPTokenizer:
+        self.max_tokens = self.settings.max_tokens
         if init is not None:
-            return CLIPTokenizer.from_pretrained(init / "tokenizer")
+            tokenizer = CLIPTokenizer.from_pretrained(init / "tokenizer")
+            self.max_tokens = min(tokenizer.model_max_length, MAX_TOKENS)
+            return tokenizer
         texts = [text for captions in self.captions for text in all_phrases(captions)]
         return train_clip_tokenizer(texts, self.settings.vocab_size, self.settings.max_tokens)
 
@@ -168,7 +193,8 @@ class Objective:
         # on a CPU (its backward pass is slow) and give the same numbers.
         unet.set_attn_processor(AttnProcessor())
         unet.to(memory_format=torch.channels_last)
-        return Flow(text_encoder, unet, self.settings.time_shift)
+        process = process_of(init) if init is not None else None
+        return Flow(text_encoder, unet, self.settings.time_shift, process)
 
     def is_hidden(self, name: str, parameter: nn.Parameter) -> bool:
         """Every matrix but the word and position tables."""
@@ -186,7 +212,7 @@ class Objective:
         encoded = self.tokenizer(
             captions,
             padding="max_length",
-            max_length=self.settings.max_tokens,
+            max_length=self.max_tokens,
             truncation=True,
             return_tensors="pt",
         )
@@ -199,7 +225,7 @@ class Objective:
             text_encoder=self.module.text_encoder,
             tokenizer=self.tokenizer,
             unet=self.module.unet,
-            scheduler=make_scheduler(),
+            scheduler=self.scheduler,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
@@ -248,7 +274,7 @@ class Objective:
             rows = slice(start, start + 64)
             parts = latents[rows], noise[rows], s[rows], self._tokens(names[rows])
             moved = [part.to(self.device) for part in parts]
-            loss += float(flow_loss(self.module, *moved)) * len(parts[0])
+            loss += float(self.module.loss(*moved)) * len(parts[0])
         return loss / len(latents)
 
     def export(self, folder: Path, figures: dict[str, float]) -> None:
@@ -318,8 +344,13 @@ def make_text_encoder(settings: Settings, tokenizer: CLIPTokenizer) -> CLIPTextM
     )
 
 
-def make_scheduler() -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ (Lu et al., 2022, arXiv:2211.01095) along the straight path that was trained."""
+def make_scheduler(base: Path | None = None) -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ (Lu et al., 2022, arXiv:2211.01095) along the path that was trained.
+
+    That is a straight one, unless `base` is a pipeline with another.
+    """
+    if base is not None and process_of(base) is not None:
+        return DPMSolverMultistepScheduler.from_pretrained(base, subfolder="scheduler")
     return DPMSolverMultistepScheduler(
         num_train_timesteps=TRAIN_TIMESTEPS,
         prediction_type="flow_prediction",
