@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from bot.commands import Offered
 from bot.core import answers
-from bot.core.chat import Command, Invocation, Option, Options, OptionType, Reply, Text
+from bot.core.chat import Command, Invocation, Options, Reply, Text
 from bot.core.options import format_text
+from bot.core.params import MAX_PAGE, PAGE
 
 if TYPE_CHECKING:
     from bot.services import Services
 
 _PAGE: Final = 5
-_MAX_PAGE: Final = 100
 
 _TITLE = Text(en="Your favourites", zh="你的收藏")
 _EMPTY = Text(
@@ -37,20 +38,12 @@ def command(offered: Offered) -> Command:
         if not shown:
             return Reply(text=(_EMPTY if page == 1 else _NO_MORE).in_(locale), ephemeral=True)
         typed = format_text(offered.commands["favorites"], {"page": page + 1})
-        more = len(jobs) > seen + _PAGE and page < _MAX_PAGE
+        more = len(jobs) > seen + _PAGE and page < MAX_PAGE
         return Reply(
             title=_TITLE.in_(locale),
             text=_MORE.in_(locale).format(typed=typed) if more else "",
-            cards=tuple(
-                answers.card(
-                    services.signer,
-                    job,
-                    artifacts,
-                    typed=answers.typed(offered.commands.get(job.command), job),
-                    now=services.clock(),
-                    locale=locale,
-                )
-                for job, artifacts in shown
+            cards=answers.cards(
+                services.signer, shown, offered.commands, now=services.clock(), locale=locale
             ),
             ephemeral=True,
         )
@@ -59,16 +52,6 @@ def command(offered: Offered) -> Command:
         name="favorites",
         summary=Text(en="Look at your favourites", zh="查看你的收藏"),
         run=run,
-        options=(
-            Option(
-                name="page",
-                type=OptionType.INTEGER,
-                default=1,
-                minimum=1,
-                maximum=_MAX_PAGE,
-                description=Text(en="Which page; 1 is the newest.", zh="第几页；1 为最新。"),
-                rest=True,
-            ),
-        ),
+        options=(replace(PAGE, rest=True),),
         examples=("/favorites", "/favorites 2"),
     )

@@ -13,19 +13,18 @@ from bot.core.chat import (
     Invocation,
     Option,
     Options,
-    OptionType,
     Reply,
     Text,
 )
 from bot.core.domain import Artifact, Job
 from bot.core.i18n import replies
 from bot.core.options import format_text
+from bot.core.params import MAX_PAGE, PAGE
 
 if TYPE_CHECKING:
     from bot.services import Services
 
 _PAGE: Final = 5  # cards; what one message of any platform can hold
-_MAX_PAGE: Final = 100
 
 _TITLE = Text(en="Your history", zh="你的历史")
 _EMPTY = Text(
@@ -49,7 +48,7 @@ def command(offered: Offered) -> Command:
         following = format_text(
             offered.commands["history"], {"search": search or None, "page": page + 1}
         )
-        hint = _MORE.in_(locale).format(typed=following) if more and page < _MAX_PAGE else ""
+        hint = _MORE.in_(locale).format(typed=following) if more and page < MAX_PAGE else ""
         shown = jobs[seen : seen + _PAGE]
         if not shown:
             empty = _NOTHING_FOUND if search else _EMPTY if page == 1 else _NO_MORE
@@ -76,16 +75,8 @@ def command(offered: Offered) -> Command:
         return Reply(
             title=_TITLE.in_(locale),
             text=hint,
-            cards=tuple(
-                answers.card(
-                    services.signer,
-                    job,
-                    artifacts,
-                    typed=answers.typed(offered.commands.get(job.command), job),
-                    now=services.clock(),
-                    locale=locale,
-                )
-                for job, artifacts in jobs
+            cards=answers.cards(
+                services.signer, jobs, offered.commands, now=services.clock(), locale=locale
             ),
             buttons=((_older_button(services, jobs[-1][0], locale),),) if older else (),
             ephemeral=True,
@@ -102,14 +93,7 @@ def command(offered: Offered) -> Command:
                 maximum=200,
                 rest=True,
             ),
-            Option(
-                name="page",
-                type=OptionType.INTEGER,
-                default=1,
-                minimum=1,
-                maximum=_MAX_PAGE,
-                description=Text(en="Which page; 1 is the newest.", zh="第几页；1 为最新。"),
-            ),
+            PAGE,
         ),
         examples=("/history", "/history heart"),
         # The button hangs on the last job of a page, which is where the next one begins.

@@ -23,6 +23,7 @@ _NONE = Text(
     zh="还没有模型。主人可以用 `atelier models add` 添加。",
 )
 _DEFAULT = Text(en="default for {what}", zh="{what}的默认模型")
+_CAN = Text(en="can {what}", zh="可以{what}")
 _LOADED = Text(en="loaded", zh="已加载")
 _LICENCE = Text(en="licence {licence}", zh="许可证 {licence}")
 
@@ -36,17 +37,22 @@ async def _run(services: Services, invocation: Invocation, options: Options) -> 
         title=_TITLE.in_(locale),
         text="" if offers else _NONE.in_(locale),
         fields=tuple(
-            Field(offer.name, _facts(offer, offer.name in loaded, locale)) for offer in offers
+            Field(offer.name, _facts(services, offer, offer.name in loaded, locale))
+            for offer in offers
         ),
         ephemeral=True,
     )
 
 
-def _facts(offer: ModelOffer, loaded: bool, locale: str) -> str:
+def _facts(services: Services, offer: ModelOffer, loaded: bool, locale: str) -> str:
     facts = [offer.summary.in_(locale)]
     if offer.default:
         what = _MODALITIES[offer.spec.modality].in_(locale)
         facts.append(_DEFAULT.in_(locale).format(what=what))
+    abilities = [text.in_(locale) for text in services.models.abilities(offer)]
+    if abilities:
+        comma = "、" if locale.lower().startswith("zh") else ", "
+        facts.append(_CAN.in_(locale).format(what=comma.join(abilities)))
     if loaded:
         facts.append(_LOADED.in_(locale))
     if offer.licence:

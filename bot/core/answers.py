@@ -253,6 +253,28 @@ def card(
     )
 
 
+def cards(
+    signer: Signer,
+    jobs: Iterable[tuple[Job, tuple[Artifact, ...]]],
+    commands: Mapping[str, Command],
+    *,
+    now: datetime,
+    locale: str,
+) -> tuple[Card, ...]:
+    """Past jobs in a list, each as one would type it again."""
+    return tuple(
+        card(
+            signer,
+            job,
+            artifacts,
+            typed=typed(commands.get(job.command), job),
+            now=now,
+            locale=locale,
+        )
+        for job, artifacts in jobs
+    )
+
+
 def _own_defaults(job: Job) -> Mapping[str, Any]:
     """What the job's generator takes for params that were left out."""
     if job.generator not in catalog.names():

@@ -51,6 +51,16 @@ SEED = Option(
     ),
 )
 
+MAX_PAGE = 100
+PAGE = Option(
+    name="page",
+    type=OptionType.INTEGER,
+    default=1,
+    minimum=1,
+    maximum=MAX_PAGE,
+    description=Text(en="Which page; 1 is the newest.", zh="第几页；1 为最新。"),
+)
+
 PRIVATE = Option(
     name="private",
     type=OptionType.BOOLEAN,

@@ -144,6 +144,14 @@ class ModelOffers:
         _check_size(offer, checked)
         return checked
 
+    def abilities(self, offer: ModelOffer) -> list[Text]:
+        """What the model can do beside working from words, as people call it."""
+        return [
+            text
+            for need, text in _ABILITIES.items()
+            if need in offer.spec.capabilities and need != "prompt"
+        ]
+
     def check_count(self, offer: ModelOffer, count: int) -> None:
         """Raise BadOption unless so many items can be asked for at once."""
         most = offer.spec.max_count
