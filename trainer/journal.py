@@ -104,7 +104,9 @@ class Journal:
             self._write_progress("running")
 
     def evaluation(self, figures: dict[str, float]) -> None:
-        """The held-out examples were looked at."""
+        """The held-out examples were looked at; there may be none, and so no figure."""
+        if not figures:
+            return
         self._figures = {name: round(value, 5) for name, value in figures.items()}
         for name, value in figures.items():
             self.held_out.add(optimizer_step=self._step, figure=name, value=value)

@@ -151,7 +151,8 @@ def test_a_base_of_the_stable_diffusion_family_keeps_its_own_path(
     base = tmp_path / "base"
     shutil.copytree(picture_base, base)
     (base / "scheduler" / "scheduler_config.json").unlink()
-    DDIMScheduler(prediction_type="v_prediction").save_pretrained(base / "scheduler")
+    scheduler = DDIMScheduler(prediction_type="v_prediction", steps_offset=1, clip_sample=False)
+    scheduler.save_pretrained(base / "scheduler")
     run = Run(
         ordered("tiny_lora_diffusion", pictures, tmp_path / "run", base),
         lambda event, **facts: None,
