@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from browser import NewPage
 from PIL import Image
 from playwright.async_api import Locator, Page, expect
 from studio import Guest, StudioProcess
+
+from generators.weights import STARTER
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -33,7 +37,7 @@ async def test_four_pictures_and_the_same_four_after_a_restart(
     assert len(set(first)) == 4
     for data in first:
         with Image.open(io.BytesIO(data)) as picture:
-            assert picture.size == (64, 64)
+            assert picture.width == picture.height >= 64
             colours = Counter(picture.convert("RGB").quantize(8).tobytes())
             assert len(colours) > 1
 
@@ -47,16 +51,56 @@ async def test_four_pictures_and_the_same_four_after_a_restart(
     await studio.stop()
 
 
-async def test_text_streams_in_and_an_entry_stays(new_page: NewPage, tmp_path: Path) -> None:
-    async with StudioProcess(tmp_path, model_child=None) as studio:
-        page = await new_page()
-        await page.goto(studio.url)
-        turn = await _ask(page, "/write dragon seed:1")
-        await expect(turn.locator(".prose").first).to_contain_text("dragon (")
-        await page.reload()
-        again = page.locator("article.turn").last.locator(".prose").first
-        await expect(again).to_contain_text("dragon (")
-        await page.close()
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StudioProcess]:
+    """One studio with the models that ship, for the tests that do not restart it."""
+    async with StudioProcess(tmp_path_factory.mktemp("studio"), model_child=None) as running:
+        yield running
+
+
+async def test_text_streams_in_and_an_entry_stays(new_page: NewPage, studio: StudioProcess) -> None:
+    page = await new_page()
+    await page.goto(studio.url)
+    turn = await _ask(page, "/write dragon seed:1")
+    await expect(turn.locator(".prose").first).to_contain_text("dragon (")
+    await page.reload()
+    again = page.locator("article.turn").last.locator(".prose").first
+    await expect(again).to_contain_text("dragon (")
+    await page.close()
+
+
+async def test_a_picture_from_this_machine_comes_back_larger(
+    new_page: NewPage, studio: StudioProcess
+) -> None:
+    page = await new_page()
+    await page.goto(studio.url)
+    drawing = Image.new("RGB", (48, 32), "white")
+    drawing.paste((200, 30, 40), (8, 8, 40, 24))
+    buffer = io.BytesIO()
+    drawing.save(buffer, "PNG")
+    await page.locator("[data-attach-input]").set_input_files(
+        [{"name": "flag.png", "mimeType": "image/png", "buffer": buffer.getvalue()}]
+    )
+    turn = await _ask(page, "/upscale scale:4")
+    [data] = await _pictures(page, turn)
+    with Image.open(io.BytesIO(data)) as larger:
+        assert larger.size == (192, 128)
+        middle = larger.convert("RGB").getpixel((96, 64))
+    assert isinstance(middle, tuple)
+    assert middle[0] > 150 > 100 > middle[1]  # still a red flag
+    await page.close()
+
+
+@pytest.mark.skipif(not (STARTER / "audio_gan").is_dir(), reason="no sound model ships")
+async def test_a_sound_is_heard(new_page: NewPage, studio: StudioProcess) -> None:
+    page = await new_page()
+    await page.goto(studio.url)
+    turn = await _ask(page, "/sound violin C4 seconds:1 seed:1")
+    player = turn.locator("audio")
+    await expect(player).to_have_js_property("readyState", 4)
+    assert await player.evaluate("(one) => one.duration") == pytest.approx(1.0, abs=0.05)
+    await expect(turn.locator(".plot img")).to_have_js_property("complete", True)
+    await page.close()
 
 
 async def _ask(page: Page, line: str) -> Locator:

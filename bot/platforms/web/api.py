@@ -117,7 +117,7 @@ class Api:
 
     async def invoke(self, request: web.Request, visitor: Visitor) -> web.Response:
         """Run a command, a form or a button; answers when everything promised is committed."""
-        body, uploads = await read_asked(request)
+        body, uploads = await read_asked(request, self._services.pictures.limits.max_bytes)
         asked = _asked(body)
         invocation, said = self._invocation(asked, uploads, visitor)
         if invocation is None:

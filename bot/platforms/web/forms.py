@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bot.core.chat import MAX_UPLOAD_BYTES, Command, Option, OptionType
+from bot.core.i18n import formats
 from bot.platforms.web.texts import Texts
 from bot.platforms.web.visitors import Visitor
 
@@ -37,13 +38,20 @@ def takers(commands: Iterable[Command]) -> list[Command]:
     ]
 
 
-def script(visitor: Visitor, commands: Iterable[Command] = (), mark: str = "") -> dict[str, Any]:
+def script(
+    visitor: Visitor,
+    commands: Iterable[Command] = (),
+    *,
+    mark: str = "",
+    max_upload_bytes: int = MAX_UPLOAD_BYTES,
+) -> dict[str, Any]:
     """What a page tells its script: the commands it may offer, every sentence it may say."""
     return {
         "mark": mark,
         "locale": visitor.locale,
         "commands": [command_json(command, visitor.locale) for command in commands],
-        "max_upload_bytes": MAX_UPLOAD_BYTES,
+        "max_upload_bytes": max_upload_bytes,
+        "max_upload": formats.size(max_upload_bytes),
         "texts": Texts(visitor.locale).script(),
     }
 

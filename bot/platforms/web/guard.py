@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import hdrs, web
 
+from bot.core.i18n import formats
 from bot.errors import NotAllowed, NotFound, UserError
 from bot.platforms.web.hosts import Hosts
 from bot.platforms.web.rendering import Pages
@@ -124,7 +125,7 @@ class Guard:
         if not self._hosts.same_site(request):
             raise Refused(403, "foreign_origin")
         if (request.content_length or 0) > max_bytes:
-            raise Refused(413, "too_large", limit=max_bytes // 1024)
+            raise Refused(413, "request_too_large", limit=formats.size(max_bytes))
 
     def _read(self, request: web.Request) -> Visitor | None:
         return self._visitors.read(request.cookies, _languages(request))
@@ -177,7 +178,7 @@ async def _read_body(request: web.Request) -> bytes:
     try:
         return await request.clone(client_max_size=MAX_BODY_BYTES).read()
     except web.HTTPRequestEntityTooLarge as error:
-        raise Refused(413, "too_large", limit=MAX_BODY_BYTES // 1024) from error
+        raise Refused(413, "request_too_large", limit=formats.size(MAX_BODY_BYTES)) from error
 
 
 def _languages(request: web.Request) -> str:

@@ -71,7 +71,12 @@ class PageHandlers:
             turns=turns,
             full=len(turns) >= CONVERSATION_LENGTH,
             examples=examples[:MAX_EXAMPLES],
-            script=script(visitor, commands, mark),
+            script=script(
+                visitor,
+                commands,
+                mark=mark,
+                max_upload_bytes=self._services.pictures.limits.max_bytes,
+            ),
         )
 
     async def history(self, request: web.Request, visitor: Visitor) -> web.Response:

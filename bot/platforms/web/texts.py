@@ -95,7 +95,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         en="There are no pictures in your history yet.", zh="你的历史中还没有图片。"
     ),
     "upload_too_large": Text(
-        en="The picture is too large: at most {limit} MiB fit.", zh="图片太大：最多 {limit} MiB。"
+        en="The picture is too large: at most {limit} fit.", zh="图片太大：最多 {limit}。"
     ),
     "upload_too_many": Text(
         en="At most {limit} pictures can be sent at once.", zh="一次最多可发送 {limit} 张图片。"
@@ -214,8 +214,8 @@ TEXTS: Final[Mapping[str, Text]] = {
     "bad_request": Text(
         en="The studio could not read that request.", zh="工作室无法读取这个请求。"
     ),
-    "too_large": Text(
-        en="That is too long: at most {limit} KiB fit.", zh="内容太长：最多 {limit} KiB。"
+    "request_too_large": Text(
+        en="That is too long: at most {limit} fit.", zh="内容太长：最多 {limit}。"
     ),
     "internal": Text(
         en="Something broke on our side. It was logged as {id}.",
@@ -235,7 +235,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         zh="{name} 不是可用的图片，请发送 PNG、JPEG 或 WebP。",
     ),
     "js_picture_too_large": Text(
-        en="{name} is too large: at most {limit} MiB fit.", zh="{name} 太大：最多 {limit} MiB。"
+        en="{name} is too large: at most {limit} fit.", zh="{name} 太大：最多 {limit}。"
     ),
     "js_picture_broken": Text(en="{name} cannot be read.", zh="无法读取 {name}。"),
     "js_picture_missing": Text(en="{name}: a picture is needed.", zh="{name}：需要一张图片。"),

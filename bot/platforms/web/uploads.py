@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from bot.core.chat import MAX_UPLOAD_BYTES, Upload
+from bot.core.i18n import formats
 from bot.platforms.web.guard import MAX_BODY_BYTES, Refused, read_json
 
 MAX_UPLOADS: Final = 2  # no command takes more
@@ -20,11 +21,11 @@ MAX_REQUEST_BYTES: Final = MAX_UPLOADS * MAX_UPLOAD_BYTES + MAX_BODY_BYTES
 UPLOAD_S: Final = 120.0
 MAX_NAME: Final = 200
 _PIECE_BYTES: Final = 64 * 1024
-_MIB: Final = 1024 * 1024
 
 
-async def read_asked(request: web.Request) -> tuple[Any, dict[str, Upload]]:
-    """The JSON (of the form field `asked`, where it is a form) and the files by field name.
+async def read_asked(request: web.Request, max_bytes: int) -> tuple[Any, dict[str, Upload]]:
+    """The JSON (of the form field `asked`, where it is a form) and the files by field name, each of
+    at most `max_bytes`.
 
     Raises Refused for too many or too large files, a form that takes too long, and what is no such
     request at all."""
@@ -32,7 +33,7 @@ async def read_asked(request: web.Request) -> tuple[Any, dict[str, Upload]]:
         return await read_json(request), {}
     try:
         async with asyncio.timeout(UPLOAD_S):
-            return await _read_form(await request.multipart())
+            return await _read_form(await request.multipart(), max_bytes)
     except TimeoutError as error:
         raise Refused(408, "upload_too_slow") from error
     except (ValueError, AssertionError, RecursionError, RuntimeError) as error:
@@ -40,31 +41,29 @@ async def read_asked(request: web.Request) -> tuple[Any, dict[str, Upload]]:
         raise Refused(400, "bad_request") from error
 
 
-async def _read_form(form: MultipartReader) -> tuple[Any, dict[str, Upload]]:
+async def _read_form(form: MultipartReader, max_bytes: int) -> tuple[Any, dict[str, Upload]]:
     asked: Any = None
     uploads: dict[str, Upload] = {}
     while (part := await form.next()) is not None:
         if not isinstance(part, BodyPartReader) or not part.name:
             raise Refused(400, "bad_request")
         if part.name == "asked":
-            asked = json.loads(await _read(part, MAX_BODY_BYTES))
+            asked = json.loads(await _read(part, MAX_BODY_BYTES, "request_too_large"))
             continue
         if len(uploads) == MAX_UPLOADS:
             raise Refused(413, "upload_too_many", limit=MAX_UPLOADS)
         uploads[part.name[:MAX_NAME]] = Upload(
-            data=await _read(part, MAX_UPLOAD_BYTES),
+            data=await _read(part, max_bytes, "upload_too_large"),
             mime=part.headers.get("Content-Type", "")[:MAX_NAME],
             filename=(part.filename or "")[:MAX_NAME],
         )
     return asked, uploads
 
 
-async def _read(part: BodyPartReader, limit: int) -> bytes:
+async def _read(part: BodyPartReader, limit: int, refusal: str) -> bytes:
     data = bytearray()
     while piece := await part.read_chunk(_PIECE_BYTES):
         data += piece
         if len(data) > limit:
-            if limit >= _MIB:
-                raise Refused(413, "upload_too_large", limit=limit // _MIB)
-            raise Refused(413, "too_large", limit=limit // 1024)
+            raise Refused(413, refusal, limit=formats.size(limit))
     return bytes(data)

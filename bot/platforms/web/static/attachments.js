@@ -1,7 +1,7 @@
 // Pictures that wait in the composer to be sent with the next command.
 
 import { note, say } from "./page.js";
-import { picturesIn, refusal, slotsOf, thumbnail } from "./pictures.js";
+import { filesIn, refusal, slotsOf, thumbnail } from "./pictures.js";
 
 export class Attachments {
   /** `changed` is called after a picture was added or taken away. */
@@ -15,19 +15,19 @@ export class Attachments {
       this.add([...input.files].map((file) => ({ file, name: file.name })));
       input.value = ""; // the same file may be chosen again
     });
-    document.addEventListener("paste", (event) => this.take(event, event.clipboardData));
+    document.addEventListener("paste", (event) => this.take(event));
     document.addEventListener("dragover", (event) => this.hover(event));
     document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) this.hover(null); });
-    document.addEventListener("drop", (event) => { this.hover(null); this.take(event, event.dataTransfer); });
+    document.addEventListener("drop", (event) => { this.hover(null); this.take(event); });
   }
 
   get count() {
     return this.pictures.length;
   }
 
-  take(event, transfer) {
+  take(event) {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
-    const files = picturesIn(transfer);
+    const files = filesIn(event);
     if (!files.length) return;
     event.preventDefault();
     this.add(files.map((file) => ({ file, name: file.name })));

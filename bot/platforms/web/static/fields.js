@@ -1,7 +1,7 @@
 // Picture fields of a form: choose a file, drop or paste one, or take one from the history.
 
 import { note, say } from "./page.js";
-import { picturesIn, pickFromHistory, refusal, thumbnail } from "./pictures.js";
+import { filesIn, pickFromHistory, refusal, thumbnail } from "./pictures.js";
 
 export function fieldsOf(form) {
   return new Fields([...form.querySelectorAll("[data-picture-field]")].map((place) => new Field(place)), form);
@@ -11,15 +11,15 @@ class Fields {
   constructor(fields, form) {
     this.fields = fields;
     if (!fields.length) return;
-    form.addEventListener("paste", (event) => this.take(event, event.clipboardData));
+    form.addEventListener("paste", (event) => this.take(event));
     // Beside a field, a dropped file would make the browser leave the page for it.
     form.addEventListener("dragover", (event) => event.preventDefault());
-    form.addEventListener("drop", (event) => this.take(event, event.dataTransfer));
+    form.addEventListener("drop", (event) => this.take(event));
   }
 
   // Into the field that it fell on, else the first that is empty.
-  take(event, transfer) {
-    const files = picturesIn(transfer);
+  take(event) {
+    const files = filesIn(event);
     if (!files.length) return;
     event.preventDefault();
     for (const file of files) {

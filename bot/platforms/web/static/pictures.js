@@ -15,9 +15,12 @@ export function slotsOf(command) {
   return command.options.filter((option) => option.type === "image").map((option) => option.name);
 }
 
-/** The pictures that were dropped or pasted. */
-export function picturesIn(transfer) {
-  return [...(transfer?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+/** The files that were dropped or pasted. Who pastes words means the words: cells of a table, say,
+ * come with a picture of themselves. */
+export function filesIn({ clipboardData, dataTransfer }) {
+  if (dataTransfer) return [...dataTransfer.files];
+  if (!clipboardData || clipboardData.types.includes("text/plain")) return [];
+  return [...clipboardData.files].filter((file) => file.type.startsWith("image/"));
 }
 
 /** Why the studio would not take the picture, in a sentence; empty where it would. */
@@ -25,7 +28,7 @@ export function refusal({ file }) {
   if (!file) return "";
   if (!TYPES.includes(file.type)) return say("picture_type", { name: file.name });
   if (file.size > data.max_upload_bytes) {
-    return say("picture_too_large", { name: file.name, limit: Math.floor(data.max_upload_bytes / 2 ** 20) });
+    return say("picture_too_large", { name: file.name, limit: data.max_upload });
   }
   return "";
 }

@@ -26,7 +26,8 @@ async def test_from_a_slash_to_four_pictures_by_keyboard(
     line = page.locator("#line")
     await expect(line).to_be_focused()
     await line.press_sequentially("/im")
-    await expect(page.get_by_role("option")).to_have_text(["/imagineDraw pictures from words"])
+    first = page.get_by_role("option").first
+    await expect(first).to_have_text("/imagineDraw pictures from words")
     await expect(line).to_have_attribute("aria-activedescendant", "suggestion-0")
     await page.keyboard.press("Enter")
     await expect(line).to_have_value("/imagine ")

@@ -114,8 +114,8 @@ async def test_dropped_and_pasted_pictures_become_two_options(
     # What does not fit stays in hand and is said.
     await say(page, "/ping")
     await expect(page.get_by_text("/ping takes no picture.").first).to_be_visible()
-    await drop(page, "main", "notes.svg", "image/svg+xml")
-    await expect(page.get_by_text("notes.svg is not a picture").first).to_be_visible()
+    await drop(page, "main", "notes.pdf", "application/pdf")
+    await expect(page.get_by_text("notes.pdf is not a picture").first).to_be_visible()
     await page.evaluate("() => { document.querySelector('#line').value = ''; }")
     await say(page, "/blend")
     assert sorted(await given(served_live)) == ["image", "image_b"]
