@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import structlog
 import torch
 from PIL import Image
 
@@ -23,9 +24,17 @@ from generators.nn.adapters import AdapterSlots, PipelineHost
 from generators.nn.noise import Noise, orbit
 from generators.nn.pipeline_pass import DrawSettings, PipelinePass, Progress, Row
 from generators.registry import ModelEntry
-from generators.runtime import Runtime, content_hash, tensors_bytes
+from generators.runtime import (
+    Runtime,
+    content_hash,
+    free_memory,
+    is_out_of_memory,
+    tensors_bytes,
+)
 from generators.sizing import Placement
 from generators.weights import part, read_manifest
+
+log = structlog.get_logger(__name__)
 
 ROWS_AT_ONCE = 16  # pictures or frames that one call of the pipeline draws
 MAX_OUTPUT_PIXELS = 4096 * 4096
@@ -64,6 +73,7 @@ class Model:
         self.adapters = AdapterSlots(PipelineHost(pipeline))
         self._accepted = inspect.signature(pipeline.__call__).parameters
         self._image_pipeline: Any | None = None
+        self._most_rows = ROWS_AT_ONCE  # fewer, once memory has shown to be short
         self._upscaler = _upscaler(entry, runtime)
         self._hash = content_hash(entry)
 
@@ -208,8 +218,26 @@ class Model:
     # ---- drawing
 
     def _draw(self, rows: Sequence[Row], settings: DrawSettings, on_step: OnStep) -> None:
-        """Fill in the rows' pictures, pass by pass; rows nobody wants any more are left out."""
-        passes = list(_passes(rows))
+        """Fill in the rows' pictures. Where so many at once do not fit into memory, half as many
+        are drawn together from then on; what is drawn already stays."""
+        while True:
+            passes = list(_passes(rows, min(self._most_rows, ROWS_AT_ONCE)))
+            widest = max((len(part_rows) for part_rows in passes), default=0)
+            try:
+                self._draw_passes(passes, settings, on_step)
+                return
+            except Exception as error:
+                if not is_out_of_memory(error) or widest < 2:
+                    raise
+                log.warning("so many rows do not fit into memory", rows=widest)
+            self._most_rows = widest // 2
+            rows = [row for row in rows if row.image is None]
+            free_memory()  # outside of `except`, which would keep the failed rows' tensors alive
+
+    def _draw_passes(
+        self, passes: Sequence[Sequence[Row]], settings: DrawSettings, on_step: OnStep
+    ) -> None:
+        """Pass by pass; rows nobody wants any more are left out."""
         progress = Progress(max(1, len(passes)), on_step)
         if not passes:
             progress.tell(1, 1)
@@ -275,7 +303,7 @@ class Model:
 _LAST_RESORT = 512  # pixels a side, for a pipeline that tells nothing
 
 
-def _passes(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _passes(rows: Sequence[Row], at_once: int) -> Iterator[Sequence[Row]]:
     """Rows that may share a call. Those with and without a negative prompt go separately, since
     some pipelines treat "none" and "empty" differently and a picture must not change with its
     company; those from a picture go through another pipeline."""
@@ -287,8 +315,8 @@ def _passes(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
                 if (row.start is not None) == from_picture
                 and bool(row.negative_prompt.strip()) == negative
             ]
-            for first in range(0, len(fitting), ROWS_AT_ONCE):
-                yield fitting[first : first + ROWS_AT_ONCE]
+            for first in range(0, len(fitting), at_once):
+                yield fitting[first : first + at_once]
 
 
 def _row(request: GenerateRequest, noise: Noise, start: Image.Image | None) -> Row:

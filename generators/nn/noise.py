@@ -33,11 +33,6 @@ class Noise:
     orbit: tuple[float, float, float] | None = None  # weights of the base and of two companions
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the seed's own noise is all."""
-        return not self.companions
-
-    @property
     def companions(self) -> tuple[int, ...]:
         """The seeds of what is mixed in, in the order `mixed` wants it."""
         seeds = tuple(seed for seed, _ in self.steps)

@@ -194,6 +194,25 @@ def test_frames_nobody_wants_any_more_are_not_drawn(
     assert {step.total_steps for step in steps} == {4 * 3}
 
 
+def test_a_loop_too_large_for_memory_is_drawn_in_smaller_parts(load: Load) -> None:
+    model = load()
+    [expected] = draw(load(), ask("a", 7, frames=6))
+    calls: list[int] = []
+    forward = model.pipeline.unet.forward
+
+    def narrow(sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        calls.append(len(sample))
+        if len(sample) > 2 * 3:  # three rows, guided
+            raise torch.OutOfMemoryError
+        return forward(sample, *args, **kwargs)
+
+    model.pipeline.unet.forward = narrow
+    [loop] = draw(model, ask("a", 7, frames=6))
+    assert [len(shown(loop)), calls[0], max(calls[1:])] == [6, 12, 6]
+    for one, other in zip(shown(loop), shown(expected), strict=True):
+        assert np.abs(one - other).mean() < 2
+
+
 # ---------------------------------------------------------------- enlarging
 
 
