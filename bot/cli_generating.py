@@ -59,7 +59,7 @@ def imagine(
     """Draw a picture, or a sheet of several, without a server."""
     needs = ("prompt", "image_input") if image else ("prompt",)
     if image is None and "strength" in given:
-        raise typer.BadParameter("it says how far to go from a picture: give --image too", None)
+        raise typer.BadParameter("--strength says how far to go from a picture: give --image too")
     chosen = _chosen("image", model, *needs)
     inputs = {"image": image} if image else {}
     _make(chosen, {"prompt": prompt, **given}, seed, count, out, json_, inputs)

@@ -31,6 +31,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     said = atelier("--help", cwd=tmp_path).stdout
     for name in ("up", "gateway", "worker", "imagine", "write", "train", "models", "db", "doctor"):
         assert f" {name} " in said
+    for name in ("sound", "animate", "upscale", "blend", "denoise"):
+        assert f" {name} " in said
 
 
 def test_flags_come_from_the_schema_with_bounds_and_meaning(tmp_path: Path) -> None:
@@ -137,3 +139,24 @@ def test_bad_prompt_is_one_sentence_and_writes_nothing(tmp_path: Path, prompt: s
     assert "prompt" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("imagine", "x", "--strength", "0.5"), 2, "give --image too"),
+        (("imagine", "x", "--image", "none.png"), 2, "'none.png' does not exist"),
+        (("imagine", "x", "--model", "nobody"), 1, "there is no model 'nobody'"),
+        (("upscale", "picture.png", "--scale", "1"), 2, "--scale"),
+        (("upscale", "picture.png", "--model", "gpt2"), 1, "gpt2 cannot enlarge a picture"),
+        (("blend", "picture.png"), 2, "second"),
+    ],
+)
+def test_what_cannot_be_made_is_said_before_anything_is_loaded(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    (tmp_path / "picture.png").write_bytes(b"not looked at yet")
+    done = atelier(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""`atelier imagine` and `atelier write` with the weights that ship: real models, real files."""
+"""`atelier imagine` and its kin with the weights that ship: real models, real files."""
 
 from __future__ import annotations
 
@@ -85,3 +85,18 @@ def test_chinese_prompt_is_declined_in_words_by_the_english_dictionary(tmp_path:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x.txt").exists()
+
+
+def test_a_picture_is_made_larger_and_a_loop_comes_in_three_formats(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 12), (200, 0, 0)).save(tmp_path / "small.jpg")
+    atelier(*("upscale", "small.jpg", "--scale", "2", "--out", "large.png"), cwd=tmp_path)
+    with Image.open(tmp_path / "large.png") as large:
+        assert large.size == (32, 24)
+    atelier(
+        *("animate", "red heart", "--seconds", "0.5", "--fps", "8", "--num-inference-steps", "2"),
+        cwd=tmp_path,
+    )
+    with Image.open(tmp_path / "animate.gif") as loop:
+        assert loop.n_frames == 4
+    assert (tmp_path / "animate.mp4").read_bytes()[4:8] == b"ftyp"
+    assert (tmp_path / "animate.webm").read_bytes()[:4] == b"\x1a\x45\xdf\xa3"
