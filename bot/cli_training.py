@@ -24,7 +24,10 @@ Folder = Annotated[Path, typer.Argument(help="The dataset folder.")]
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name or a TOML file.")],
     data: Annotated[Path, typer.Option(help="The dataset folder.")],
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder; left out, one that the studio's training page shows."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
     init: Annotated[
         str | None,
@@ -42,7 +45,9 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train a model from a recipe and a dataset; Ctrl-C leaves a checkpoint to resume from."""
-    models_file = settings.load().generators.models_path
+    loaded = settings.load()
+    models_file = loaded.generators.models_path
+    folder = out or loaded.data_dir / "runs" / Path(recipe).stem
     given = {
         "--init": init,
         "--models-file": models_file,
@@ -52,7 +57,7 @@ def train(
         "--lora-rank": lora_rank,
         "--lora-alpha": lora_alpha,
     }
-    arguments = ["train", recipe, "--data", str(data), "--out", str(out), "--json"]
+    arguments = ["train", recipe, "--data", str(data), "--out", str(folder), "--json"]
     arguments += [word for name, v in given.items() if v is not None for word in (name, str(v))]
     arguments += ["--resume"] if resume else []
     arguments += ["--lora"] if lora else []
