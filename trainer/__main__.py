@@ -123,6 +123,7 @@ def _train(options: argparse.Namespace, report: Reporter) -> int:
         return launch.run_on_devices(options.devices, options.given)
     # Idle OpenMP threads that spin would take the other core's time from their neighbours.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # no hints between our own lines
     import torch
 
     from trainer.journal import tensorboard_is_installed
