@@ -27,6 +27,7 @@ from generators.settings import GeneratorSettings
 from generators.sizing import Placement, component_bytes, host_free_bytes, place
 from generators.weights import WeightsError, weights_hash
 
+_LARGE_BYTES = 64 * 2**20  # weights from which on number formats matter more than calls
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -40,13 +41,16 @@ class Runtime:
 
     def dtype_for(self, entry: ModelEntry) -> torch.dtype:
         """The format of a model's weights: as its entry or the settings say, else float32 where
-        sameness is promised (what ships, and on a CPU), half precision for others on a GPU."""
+        sameness is promised (what ships, and most on a CPU), half precision for others on a GPU
+        and for large language models on a CPU that multiplies it in tiles."""
         if entry.dtype != "auto":
             return _DTYPES[entry.dtype]
         if self.dtype_setting != "auto":
             return _DTYPES[self.dtype_setting]
-        if entry.starter or self.device.type == "cpu":
+        if entry.starter:
             return torch.float32
+        if self.device.type == "cpu":
+            return torch.bfloat16 if _gains_from_tiles(entry) else torch.float32
         if self.device.type == "cuda" and torch.cuda.is_bf16_supported():
             return torch.bfloat16
         return torch.float16
@@ -289,6 +293,17 @@ def _key(entry: ModelEntry) -> tuple[str, ...]:
 def _settings(entry: ModelEntry) -> dict[str, Any]:
     """What a loaded model was made with; a new default or summary needs no loading."""
     return entry.model_dump(exclude={"default", "summary", "licence", "adapter"})
+
+
+def _gains_from_tiles(entry: ModelEntry) -> bool:
+    """Whether bfloat16 is faster on this CPU: with AMX, GPT-2 of 124 M parameters writes sixteen
+    texts at twice float32's speed; small nets gain nothing, and convolutions lose."""
+    if entry.modality != "text" or not torch.cpu.get_capabilities().get("amx_bf16", False):
+        return False
+    if entry.folder is None:  # a hub's language model is large
+        return True
+    stored = sum(path.stat().st_size for path in entry.folder.rglob("*.safetensors"))
+    return stored >= _LARGE_BYTES
 
 
 def _size_in_memory(entry: ModelEntry, runtime: Runtime) -> int:

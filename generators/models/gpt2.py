@@ -16,7 +16,7 @@ from generators.nn import language_models
 from generators.nn.adapters import AdapterSlots, LanguageModelHost
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, tensors_bytes
-from generators.writing.memories import Network
+from generators.writing.memories import Network, tolerance
 from generators.writing.rows import Reader
 from generators.writing.session import TextSession, write_together
 
@@ -48,6 +48,11 @@ class Model:
     def memory_bytes(self) -> int:
         """What the network takes, adapters included."""
         return tensors_bytes([self.net])
+
+    @property
+    def tolerance(self) -> str:
+        """How far company may change a text, for receipts."""
+        return tolerance(self.net.dtype)
 
     def open(self, max_items: int) -> TextSession:
         """See `contract.ContinuousModel`."""

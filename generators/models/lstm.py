@@ -18,6 +18,7 @@ from generators.nn.lstm import LstmNet, State, load_net
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, tensors_bytes
 from generators.weights import WeightsError
+from generators.writing.memories import tolerance
 from generators.writing.rows import Reader
 from generators.writing.session import TextSession, write_together
 
@@ -76,6 +77,11 @@ class Model:
         tokenizer = AutoTokenizer.from_pretrained(entry.folder)
         net = load_net(entry.folder).to(runtime.device, runtime.dtype_for(entry))
         return cls(net.eval(), tokenizer, entry)
+
+    @property
+    def tolerance(self) -> str:
+        """How far company may change a text, for receipts."""
+        return tolerance(self.net.embedding.weight.dtype)
 
     def open(self, max_items: int) -> TextSession:
         """See `contract.ContinuousModel`."""

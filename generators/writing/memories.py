@@ -10,6 +10,7 @@ distributed serving system for transformer-based generative models" (OSDI 2022).
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -39,6 +40,14 @@ class Memory(Protocol):
     def keep(self, order: Sequence[int]) -> None:
         """Let row i be what row `order[i]` was; rows that are not named are forgotten."""
         ...
+
+
+def tolerance(dtype: torch.dtype) -> str:
+    """What a receipt says of texts written in this format; nothing for float32."""
+    if dtype == torch.float32:
+        return ""
+    bits = round(-math.log2(torch.finfo(dtype).eps)) + 1
+    return f"scores have {bits} bits: in other company, a near tie between two tokens may turn"
 
 
 class Network:

@@ -188,3 +188,36 @@ def test_a_text_of_its_own_pace_reports_its_own_progress(gpt2: Any) -> None:
     assert of_b[0] == (1, 4)
     assert of_b[-1] == (4, 4)
     assert torch.is_inference_mode_enabled() is False
+
+
+@pytest.mark.parametrize("generator", ["gpt2", "lstm"])
+def test_half_precision_writes_and_says_how_exact_it_is(
+    generator: str, request: pytest.FixtureRequest, entry_for: Callable[..., ModelEntry]
+) -> None:
+    from generators.runtime import Runtime
+
+    folder = request.getfixturevalue(f"{generator}_folder")
+    half = Runtime(torch.device("cpu"), "bfloat16")
+    model = catalog.load(generator).load(entry_for(folder), half)
+    assert "8 bits" in model.tolerance
+    assert alone(model, ask("a"))[0].startswith("a red heart")
+
+
+def test_large_language_models_are_halved_where_the_processor_gains_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from generators.runtime import Runtime
+
+    def dtype(generator: str = "gpt2", size: int = 2**27, **changes: Any) -> torch.dtype:
+        with (tmp_path / "model.safetensors").open("wb") as file:
+            file.truncate(size)
+        entry = ModelEntry(name="x", generator=generator, weights=str(tmp_path), **changes)
+        return Runtime(torch.device("cpu")).dtype_for(entry)
+
+    for tiles, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda t=tiles: {"amx_bf16": t})
+        assert dtype() == expected
+        assert dtype(size=2**20) == torch.float32
+        assert dtype(starter=True) == torch.float32  # sameness is promised
+        assert dtype("diffusion") == torch.float32
+        assert dtype(dtype="float16") == torch.float16
