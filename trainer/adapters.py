@@ -24,6 +24,16 @@ from trainer.objective import Card, Objective
 ATTENTION = ["to_k", "to_q", "to_v", "to_out.0"]  # of a diffusion model, as diffusers names it
 WORDS_ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]  # of its text encoder
 
+TEXT_USAGE = """from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained("path/to/the/base")
+model = PeftModel.from_pretrained(base, "path/to/this/folder")"""
+PICTURE_USAGE = """from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained("path/to/the/base")
+pipeline.load_lora_weights("path/to/this/folder")"""
+
 
 class Adapter:
     """The LoRA layers of one run; exported in place of the objective's weights.
@@ -90,16 +100,11 @@ class Adapter:
     @property
     def card(self) -> Card:
         """The model card's words; the base's own limits hold too."""
-        call = (
-            'PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("the/base"), '
-            '"path/to/this/folder")'
-            if self._language_model is not None
-            else 'pipeline.load_lora_weights("path/to/this/folder")'
-        )
         return Card(
             title=f"A LoRA over {self.base_name}",
-            usage=f"{call}  # adapts the base it was trained on, and no other",
-            limits="It is used over its base and has its limits; it knows little beyond its data.",
+            usage=TEXT_USAGE if self._language_model is not None else PICTURE_USAGE,
+            limits="It is used over the base it was trained on, and no other, and has its limits; "
+            "beyond its own data it knows what the base knows.",
         )
 
     def export(self, folder: Path, figures: dict[str, float]) -> None:
