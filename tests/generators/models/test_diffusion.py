@@ -167,6 +167,14 @@ def test_open_params_take_the_weights_defaults_then_the_pipelines(load: Load) ->
     assert draw(model, ask("a", 1))[0].params["width"] == 32
 
 
+def test_a_faster_format_draws_nearly_the_same_and_says_so(load: Load) -> None:
+    exact, fast = load(), load(dtype="bfloat16")
+    assert fast.pipeline.unet.dtype == torch.bfloat16
+    assert (exact.tolerance, "bfloat16" in fast.tolerance) == ("", True)
+    difference = np.abs(pixels(draw(exact, ask("a", 7))[0]) - pixels(draw(fast, ask("a", 7))[0]))
+    assert 0 < difference.mean() < 8
+
+
 @pytest.mark.parametrize(
     ("limits", "params", "said"),
     [
