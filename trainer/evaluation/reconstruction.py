@@ -98,7 +98,7 @@ def measure_enlarger(subject: Subject, dataset: Path, tick: Tick) -> Results:
                 note=f"{len(wanted)} held-out pictures, {side} to {LARGE_PX} px",
             )
         )
-    _show(results, "samples.png", torch.stack(plain), made, "Lanczos x 4 (left), the net (right)")
+    _show(results, "enlarged.png", torch.stack(plain), made, "Lanczos x 4 (left), the net (right)")
     return results
 
 
