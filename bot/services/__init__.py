@@ -7,6 +7,8 @@
   history     one's past jobs, favourites, deletion
   moderation  whether a prompt may be worked on
   pictures    what a member attached or pointed at, judged, as a job's input
+  making      what commands that make something do alike: draft, first answer, again, present
+  relatives   what one makes of a picture in an answer: larger ones, variations
 
 `Services` is what commands get: built by `bot.app`, handed to the router.
 """

@@ -166,6 +166,9 @@ async def test_a_job_nobody_can_run_is_refused_in_words(gateway: Any, make_job: 
     assert "between 1 and 4" in said["count"].error
     assert "oracle" in said["generator"].error
     assert "train" in said["kind"].error
+    assert "训练" in said["kind"].error_zh
+    assert "1 和 4 之间" in said["count"].error_zh
+    assert "oracle" in said["generator"].error_zh
 
 
 async def test_inputs_travel_by_artifact(

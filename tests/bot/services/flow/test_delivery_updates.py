@@ -87,7 +87,6 @@ async def test_late_news_is_stopped_after_a_restart_too(studio: Any, finished: A
 async def test_an_update_that_hangs_holds_the_answer_up_for_a_moment_only(
     studio: Any, finished: Any
 ) -> None:
-    studio.delivery.updates._timeout_s = 0.05
     job_id = await studio.ask()
     begun = asyncio.Event()
 
@@ -100,6 +99,7 @@ async def test_an_update_that_hangs_holds_the_answer_up_for_a_moment_only(
         studio.delivery.publish(step(job_id, 1))
         await studio.delivery.updates.turn()
         await begun.wait()
+        studio.delivery.updates._timeout_s = 0.05
         await studio.dispatcher.completion.end(finished(job_id))
         await studio.deliver()
     assert await studio.delivered(job_id)
