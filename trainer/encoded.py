@@ -28,7 +28,7 @@ from trainer.objective import Setting
 
 CACHE = ".latents"  # in the dataset's folder
 KEPT = 4  # files; the oldest goes first
-VERSION = 1  # of what `recolour` draws: raise it when that changes
+VERSION = 2  # of what `recolour` draws: raise it when that changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ SIDED: Final = frozenset({  # things that mean something else in a mirror
     "number", "numbers", "keycap", "text", "sign", "symbol", "japanese", "zodiac",
 })  # fmt: skip
 COLOUR_WORDS: Final = frozenset([*HUES, "black", "white", "brown", "gray", "grey", "light"])
-MAX_TURN, MAX_SHIFT, SCALES = 12.0, 0.06, (0.84, 1.06)  # degrees, of the side, factors
+MAX_TURN, MAX_SHIFT, SCALES = 6.0, 0.03, (0.92, 1.04)  # degrees, of the side, factors
 
 
 def load_train(setting: Setting, size: int, moved: int, recoloured: int) -> Pictures:
