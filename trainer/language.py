@@ -131,6 +131,12 @@ class TextObjective(ABC):
             self._baselines = ngram.perplexities(train, first, self.end, len(self.tokenizer))
         return figures | self._baselines
 
+    def _save_tokenizer(self, folder: Path) -> None:
+        """Beside the weights, without the library's notes on where it was loaded from."""
+        for note in ("is_local", "local_files_only", "name_or_path"):
+            self.tokenizer.init_kwargs.pop(note, None)
+        self.tokenizer.save_pretrained(folder)
+
     def _write_manifest(self, folder: Path, generator: str, figures: dict[str, float]) -> None:
         """`atelier.json`, from the recipe and the dataset."""
         recipe, dataset = self.setting.recipe, self.setting.manifest

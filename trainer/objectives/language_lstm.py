@@ -127,5 +127,5 @@ class Objective(TextObjective):
     def export(self, folder: Path, figures: dict[str, float]) -> None:
         """Network and tokenizer, and `atelier.json`."""
         save_net(self.module.net, folder)
-        self.tokenizer.save_pretrained(folder)
+        self._save_tokenizer(folder)
         self._write_manifest(folder, "lstm", figures)

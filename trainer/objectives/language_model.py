@@ -140,7 +140,7 @@ class Objective(TextObjective):
         model = self.module.model
         model.generation_config = self._generation()
         save_half(model, folder)
-        self.tokenizer.save_pretrained(folder)
+        self._save_tokenizer(folder)
         self._write_manifest(folder, "gpt2", figures)
 
 
