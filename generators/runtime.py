@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -307,11 +308,24 @@ def _gains_from_tiles(entry: ModelEntry) -> bool:
 
 
 def _size_in_memory(entry: ModelEntry, runtime: Runtime) -> int:
-    """Of weights that lie in a folder, from their headers; 0 where that cannot be known yet."""
-    if entry.folder is None:
+    """Of weights on this machine, from their headers; 0 where that cannot be known yet."""
+    folder = entry.folder or _fetched_before(entry)
+    if folder is None:
         return 0
     try:
-        sizes = component_bytes(entry.folder, runtime.dtype_for(entry).itemsize)
+        sizes = component_bytes(folder, runtime.dtype_for(entry).itemsize)
     except WeightsError:  # said in better words by the loader
         return 0
     return sum(sizes.values())
+
+
+def _fetched_before(entry: ModelEntry) -> Path | None:
+    """Where the hub's client keeps a model's files, if it has any of them."""
+    if entry.revision is None:
+        return None
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    name = repo_folder_name(repo_id=entry.weights, repo_type="model")
+    folder = Path(constants.HF_HUB_CACHE) / name / "snapshots" / entry.revision
+    return folder if folder.is_dir() else None

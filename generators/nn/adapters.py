@@ -27,7 +27,6 @@ MAX_ATTACHED = 4  # adapters kept beside one base; the least recently used goes 
 PEFT_CONFIG = "adapter_config.json"
 PEFT_TENSORS = "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
-_PATTERNS = [PEFT_CONFIG, "*.safetensors"]
 
 
 class AdapterHost(Protocol):
@@ -208,9 +207,8 @@ def fetched(source: AdapterSource) -> Path:
         return source.folder
     from huggingface_hub import snapshot_download
 
-    return Path(
-        snapshot_download(source.weights, revision=source.revision, allow_patterns=_PATTERNS)
-    )
+    wanted = [PEFT_CONFIG, source.file or "*.safetensors"]
+    return Path(snapshot_download(source.weights, revision=source.revision, allow_patterns=wanted))
 
 
 def _tensors_file(folder: Path, source: AdapterSource) -> Path:

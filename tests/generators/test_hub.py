@@ -18,7 +18,7 @@ from generators import catalog, hub
 from generators.contract import Generated, GenerateRequest
 from generators.models_file import RegistryError
 from generators.registry import ModelEntry
-from generators.runtime import ModelCache
+from generators.runtime import ModelCache, _size_in_memory
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CARD = "---\ntags: [x]\nlicense: apache-2.0\n---\n# A model\nlicense: not this\n"
@@ -200,6 +200,7 @@ def test_a_hub_model_is_pinned_fetched_and_loaded(
     entry = ModelEntry(name="x", generator="gpt2", weights="owner/name", revision=found.revision)
     loaded = ModelCache(runtime).get(entry)
     assert loaded.weights_hash == COMMIT[:16]
+    assert _size_in_memory(entry, runtime) == loaded.memory_bytes  # known before the next time
     request = GenerateRequest("a", catalog.spec("gpt2").params(prompt="red", max_new_tokens=3), 7)
     assert isinstance(loaded.model.generate([request], lambda step: frozenset())[0], Generated)
     cached = {path.name for path in (tmp_path / "hub").rglob("*")}
