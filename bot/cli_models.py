@@ -208,4 +208,4 @@ def _size(entry: ModelEntry) -> str:
         total = sum(sizing.component_bytes(entry.folder).values())
     except WeightsError:
         return "broken"
-    return f"{total / 2**20:,.1f} MB"
+    return f"{total / 2**20:,.1f} MiB"
