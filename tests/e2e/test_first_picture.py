@@ -23,7 +23,7 @@ from generators.weights import STARTER
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-MODEL_MS = 60_000
+MODEL_MS = 120_000
 
 
 async def test_four_pictures_and_the_same_four_after_a_restart(

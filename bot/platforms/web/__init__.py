@@ -4,6 +4,7 @@
   guard      every request passes here: Host, Origin, visitor, size; and errors become pages
   visitors   who asks: a signed cookie makes a guest, a one-time link makes the owner
   pages, api, media, assets    the handlers: HTML, what the script calls, artifacts, static files
+  uploads, pictures            files that come with a command; pictures of the history instead
   showcase, training           the models on offer; the owner's training runs, live (`runs` reads
                                them, `curves` draws the loss, `folders` hands their files out)
   hub        open tabs and what is pushed to them (server-sent events)
