@@ -11,11 +11,12 @@ import json
 import math
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import InitProcessGroupKwargs, set_seed
 from torch import Tensor
 
 from trainer import checkpoints, initial
@@ -35,6 +36,7 @@ from trainer.versions import library_versions, quieten_libraries
 
 READ_EVERY = 10  # optimizer steps between two looks at a GPU's losses: each one waits for it
 EVALUATION_SHARE = 0.1  # of the time, at most, goes into looks at held-out examples
+PATIENCE = timedelta(hours=3)  # of the processes that wait while the main one evaluates or exports
 MOST_OVERFLOWS = 50  # fp16 steps without a finite gradient, one after the other
 
 
@@ -53,6 +55,7 @@ class Run:
             cpu=not torch.accelerator.is_available(),  # else accelerate would not see its siblings
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
             gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
         self.checkpoints = self.order.out / "checkpoints"
         start = self._starting_checkpoint()
@@ -314,8 +317,9 @@ class Run:
         if self.accelerator.is_main_process:
             with InferenceWeights(self.plain, self.average):
                 figures = self.objective.evaluate()
-            self.journal.evaluation(figures)
-            self.figures = figures
+            # JSON knows no infinity, which the PSNR of a perfect reconstruction is.
+            self.figures = {name: v for name, v in figures.items() if math.isfinite(v)}
+            self.journal.evaluation(self.figures)
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Path:
