@@ -61,7 +61,7 @@ def test_every_generator_s_params_can_be_given_at_their_bounds(generator: str) -
         if low is not None:
             given[name] = low
         elif any(kind.get("type") == "string" for kind in kinds):
-            given[name] = "x"
+            given[name] = "" if "pattern" in described else "x"
     offers = ModelOffers([_entry("m", generator)])
     assert offers.validate("m", given).model_dump(include=set(given)) == given
 
@@ -82,3 +82,23 @@ def test_sizes_that_the_weights_impose(
         offers.validate("emoji", {"prompt": "x", **params})
     fitting = {"width": 64, "height": 64}
     assert offers.validate("emoji", {"prompt": "x", **fitting}).model_dump()["width"] == 64
+
+
+def test_a_model_is_chosen_by_what_it_can_do() -> None:
+    entries = [
+        _entry("emoji"),
+        _entry("gan", "gan"),
+        _entry("lanczos", "lanczos"),
+        _entry("larger", "super_resolution"),
+    ]
+    offers = ModelOffers(entries)
+    assert [offer.name for offer in offers.capable("image", "upscale")] == ["larger", "lanczos"]
+    assert offers.choose(None, "image", "upscale").name == "larger"
+    assert offers.choose("lanczos", "image", "upscale").name == "lanczos"
+    assert ModelOffers(entries[:3]).choose(None, "image", "upscale").name == "lanczos"
+    with pytest.raises(BadOption, match=r"gan cannot start from a picture\. These can: emoji"):
+        offers.choose("gan", "image", "prompt", "image_input")
+    with pytest.raises(BadOption, match="cannot blend two pictures. None on offer here can"):
+        offers.choose("gan", "image", "blend")
+    with pytest.raises(BadOption, match="no model for that"):
+        offers.choose(None, "audio", "prompt")
