@@ -29,7 +29,7 @@ class WeightsManifest(BaseModel):
     licence: str = ""
     defaults: dict[str, Any] = {}  # params that suit these weights
     limits: dict[str, Any] = {}  # facts the model must respect, e.g. {"max_pixels": 4096}
-    parts: dict[str, str] = {}  # other weights this one needs, e.g. {"upscaler": "../sr"}
+    parts: dict[str, str] = {}  # other weights this one needs, by name; see `part`
     figures: dict[str, float | str] = {}  # measured on held-out examples
 
 
@@ -58,14 +58,16 @@ def write_manifest(folder: Path, manifest: WeightsManifest) -> None:
 def part(folder: Path, name: str) -> Path:
     """The weights folder that the manifest names as part `name`, e.g. `autoencoder`.
 
-    Families that share a net need not ship it twice. The path is relative to `folder`. Raises
+    Families that share a net need not ship it twice. The path is relative to `folder`, or
+    `starter:NAME` for weights that ship with the studio, wherever `folder` lies. Raises
     WeightsError where the manifest names no such part or nothing lies there.
     """
     manifest = read_manifest(folder)
     relative = manifest.parts.get(name) if manifest is not None else None
     if relative is None:
         raise WeightsError(f"{folder / MANIFEST_NAME} names no part {name!r}")
-    found = (folder / relative).resolve()
+    shipped = relative.removeprefix("starter:")
+    found = (STARTER / shipped if shipped != relative else folder / relative).resolve()
     if not found.is_dir():
         raise WeightsError(f"{folder} needs its part {name!r} at {found}, where nothing lies")
     return found

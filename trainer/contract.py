@@ -117,6 +117,7 @@ class Recipe(_Frozen):
     about: dict[str, str] = Field(default={}, description="language -> a sentence on the weights")
     limits: dict[str, Any] = Field(default={}, description="added to the weights' own limits")
     defaults: dict[str, Any] = Field(default={}, description="params that suit the weights")
+    parts: dict[str, str] = Field(default={}, description="other weights that they need")
 
 
 class TrainingReport(_Frozen):

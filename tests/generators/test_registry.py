@@ -17,7 +17,7 @@ from generators.models_file import (
     set_default,
 )
 from generators.registry import read_registry, starter_entries
-from generators.weights import STARTER, WeightsManifest, write_manifest
+from generators.weights import STARTER, WeightsError, WeightsManifest, part, write_manifest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -248,3 +248,14 @@ def test_editing_refuses_what_makes_no_sense(models_file: Path) -> None:
         add_model(models_file, "../x", entry)
     with pytest.raises(RegistryError, match="there is no model 'y'"):
         remove_model(models_file, "y")
+
+
+def test_parts_are_found_beside_the_folder_or_among_what_ships(tmp_path: Path) -> None:
+    parts = {"near": "../near", "shipped": "starter:diffusion/vae", "gone": "../gone"}
+    write_manifest(tmp_path / "x", WeightsManifest(generator="diffusion", parts=parts))
+    (tmp_path / "near").mkdir()
+    assert part(tmp_path / "x", "near") == tmp_path / "near"
+    assert part(tmp_path / "x", "shipped") == STARTER / "diffusion" / "vae"
+    for name, sentence in (("gone", "where nothing lies"), ("other", "names no part 'other'")):
+        with pytest.raises(WeightsError, match=sentence):
+            part(tmp_path / "x", name)

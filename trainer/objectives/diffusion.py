@@ -235,7 +235,8 @@ class Objective:
 
     def _sampling(self) -> dict[str, Any]:
         """Arguments of the pipeline's call that suit these weights."""
-        return {**SAMPLING, **self.setting.recipe.defaults}
+        asked = self.setting.recipe.defaults
+        return {name: asked.get(name, value) for name, value in SAMPLING.items()}
 
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
@@ -294,9 +295,10 @@ class Objective:
                 "zh": f"画出 {size} x {size} 的 {source} 风格图片。",
             },
             licence=self.setting.manifest.licence,
-            defaults={"height": size, "width": size, **self._sampling()},
+            defaults={"height": size, "width": size, **SAMPLING, **self.setting.recipe.defaults},
             # It has learned no other size.
             limits={"height": size, "width": size, **self.setting.recipe.limits},
+            parts=self.setting.recipe.parts,
             figures={name: round(value, 4) for name, value in figures.items()},
         )
         write_manifest(folder, manifest)
