@@ -98,7 +98,7 @@ def test_a_model_is_chosen_by_what_it_can_do() -> None:
     assert ModelOffers(entries[:3]).choose(None, "image", "upscale").name == "lanczos"
     with pytest.raises(BadOption, match=r"gan cannot start from a picture\. These can: emoji"):
         offers.choose("gan", "image", "prompt", "image_input")
-    with pytest.raises(BadOption, match="cannot blend two pictures. None on offer here can"):
+    with pytest.raises(BadOption, match=r"cannot blend two pictures\. None on offer here can"):
         offers.choose("gan", "image", "blend")
     with pytest.raises(BadOption, match="no model for that"):
         offers.choose(None, "audio", "prompt")
