@@ -56,7 +56,7 @@ class Settings(BaseModel):
     blocks: int = Field(default=2, ge=1, le=32)
     chance: int = Field(default=64, ge=1, le=1024, description="width of z")
     critic_width: int = Field(default=288, ge=4)
-    candidates: int = Field(default=6, ge=1, le=64, description="drawn per caption, for IMLE")
+    candidates: int = Field(default=4, ge=1, le=64, description="drawn per caption, for IMLE")
     nearest_weight: float = Field(default=4.0, ge=0, description="of the IMLE loss")
     adversary_weight: float = Field(default=0.2, ge=0)
     penalty: float = Field(default=1.0, ge=0, description="of the squared gradients of the critic")

@@ -1,9 +1,10 @@
 """A text-conditional VAE over the latents of an autoencoder; see `generators.nn.word_vae`.
 
 Loss: the painter's error for z of the posterior, `kl_weight` times the KL divergence of posterior
-and prior (both depend on data: the prior learns where the pictures of a caption lie), and the
-restorer's error on damaged pictures. A good share of captions is empty, since a picture that is
-blended or cleaned comes without words.
+and prior (both depend on data: the prior learns where the pictures of a caption lie), the painter's
+error for the prior's own mean (without it, thousands of steps pass before words lead anywhere: the
+posterior tells the painter all), and the restorer's error on damaged pictures. A good share of
+captions is empty, since a picture that is blended or cleaned comes without words.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Settings(BaseModel):
     width: int = Field(default=208, ge=8, description="of the painter's perceptron")
     encoder_width: int = Field(default=152, ge=8)
     chance: int = Field(default=64, ge=1, le=1024, description="width of z")
-    kl_weight: float = Field(default=0.15, ge=0, description="per latent element, in nats")
+    kl_weight: float = Field(default=0.6, ge=0, description="per latent element, in nats")
+    typical_weight: float = Field(default=0.5, ge=0, description="of the prior's mean, painted")
     restore_weight: float = Field(default=0.5, ge=0)
     moved: int = Field(default=0, ge=0, le=32, description="more poses of each picture")
     recoloured: int = Field(default=0, ge=0, le=7, description="more colours of each picture")
@@ -79,8 +81,11 @@ class Variational(nn.Module):
         posterior = self.net.encode(real)
         z = posterior[0] + posterior[1].exp() * torch.randn_like(posterior[0])
         loss = latent_loss(self.net.painter(z, reading).float(), real)
-        divergence = kl(*(x.float() for x in (*posterior, *self.net.prior(reading))))
+        prior = self.net.prior(reading)
+        divergence = kl(*(x.float() for x in (*posterior, *prior)))
         loss = loss + settings.kl_weight * divergence.mean() / real[0].numel()
+        typical = self.net.painter(prior[0], reading).float()
+        loss = loss + settings.typical_weight * (typical - real).abs().mean()
         nothing = torch.zeros_like(batch["ids"][:1]).expand(len(batch["damaged"]), -1, -1)
         restored = self.net.restore(batch["damaged"], nothing)
         return loss + settings.restore_weight * latent_loss(restored.float(), batch["clean"])
