@@ -135,17 +135,20 @@ class ModelChild:
         while (news := await self._next(self._batch)) is not None:
             yield news
 
-    async def join(self, job: EngineJob, inputs: Mapping[str, bytes]) -> None:
-        """Let a continuous job join what runs; its news come from `joined`.
+    async def join(
+        self, jobs: Sequence[EngineJob], inputs: Mapping[str, Mapping[str, bytes]]
+    ) -> None:
+        """Let continuous jobs join what runs; their news come from `joined`.
 
         Raises ChildDied or ChildUnavailable where there is no child to join.
         """
         await self._until_up()
-        self._guests.add(job.id)
+        ids = {job.id for job in jobs}
+        self._guests |= ids
         try:
-            self._write_jobs("join", [job], {job.id: inputs})
+            self._write_jobs("join", jobs, inputs)
         except ChildDied:
-            self._guests.discard(job.id)
+            self._guests -= ids
             raise
 
     async def joined(self) -> AsyncIterator[News]:

@@ -74,13 +74,37 @@ def clean_estimate(
 
 
 def penalize_repetition(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
-    """Make tokens already written rarer. logits (B, V), seen (B, V) bool, penalty (B,) >= 1.
+    """Make tokens already written rarer. logits (B, V), seen (B, S) their ids (repeated ones do no
+    harm), penalty (B,) >= 1.
 
     Positive logits are divided, negative ones multiplied by the penalty: Keskar et al., "CTRL"
     (2019), section 4.1, as in transformers.
     """
     factor = penalty[:, None].to(logits)
-    return torch.where(seen, torch.where(logits > 0, logits / factor, logits * factor), logits)
+    values = logits.gather(-1, seen)
+    return logits.scatter(-1, seen, torch.where(values > 0, values / factor, values * factor))
+
+
+def narrow(logits: Tensor, top_k: Tensor) -> tuple[Tensor | None, Tensor]:
+    """The tokens within each row's top_k (and those equal to its last), in the order of their ids:
+    (ids (B, W), logits (B, W)), short rows filled with -inf; (None, logits) where a row wants all.
+
+    logits (B, V), top_k (B,) with 0 for all. What follows need not look at a vocabulary of
+    250,000 again.
+    """
+    vocabulary = logits.shape[-1]
+    most = int(top_k.max())
+    if most >= vocabulary or bool((top_k == 0).any()):
+        return None, logits
+    ordered, _ = torch.topk(logits, most, dim=-1)
+    rows, ids = (logits >= ordered.gather(-1, (top_k - 1)[:, None])).nonzero(as_tuple=True)
+    counts = torch.bincount(rows, minlength=len(logits))
+    place = torch.arange(len(rows), device=logits.device) - (counts.cumsum(0) - counts)[rows]
+    found = torch.zeros(len(logits), int(counts.max()), dtype=torch.int64, device=logits.device)
+    kept = logits.new_full(found.shape, -torch.inf)
+    found[rows, place] = ids
+    kept[rows, place] = logits[rows, ids]
+    return found, kept
 
 
 def keep_likeliest(logits: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
@@ -124,29 +148,7 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     on nothing but its own two values.
     """
     precise = torch.float32 if logits.device.type == "mps" else torch.float64
-    candidates, logits = _possible(logits)
-    cumulative = logits.to(precise).softmax(-1).cumsum(-1)  # (B, W)
+    cumulative = logits.to(precise).softmax(-1).cumsum(-1)  # (B, V)
     target = uniform.to(precise)[:, None] * cumulative[:, -1:]
-    drawn = torch.searchsorted(cumulative, target, right=True)
-    drawn = drawn.clamp(max=logits.shape[-1] - 1)
-    if candidates is not None:
-        drawn = candidates.gather(-1, drawn)
-    return drawn.squeeze(-1)
-
-
-def _possible(logits: Tensor) -> tuple[Tensor | None, Tensor]:
-    """The tokens that can be drawn, in their order, and their logits: (B, W) each, short rows
-    filled with what cannot be drawn. Few of a large vocabulary are left by `keep_likeliest`, and
-    the exact sums are made of these alone. (None, logits) where that would save nothing."""
-    possible = logits > -torch.inf
-    counts = possible.sum(-1)
-    widest = int(counts.max())
-    if 4 * widest > logits.shape[-1]:
-        return None, logits
-    rows, tokens = possible.nonzero(as_tuple=True)
-    place = torch.arange(len(rows), device=logits.device) - (counts.cumsum(0) - counts)[rows]
-    candidates = torch.zeros(len(logits), widest, dtype=torch.int64, device=logits.device)
-    kept = logits.new_full((len(logits), widest), -torch.inf)
-    candidates[rows, place] = tokens
-    kept[rows, place] = logits[rows, tokens]
-    return candidates, kept
+    drawn = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    return drawn.clamp(max=logits.shape[-1] - 1)

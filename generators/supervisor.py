@@ -215,33 +215,49 @@ class Worker:
     async def _seat_guests(self) -> None:
         while True:
             self._hands.drop_cancelled()
-            job = self._next_guest()
-            if job is None:
+            guests = self._next_guests()
+            if not guests:
                 await self._until(self._guest_due)
                 continue
-            held = self._hands.seated[job.id] = self._hands.waiting.pop(job.id)
-            try:
-                inputs = await self._hands.inputs(job)
-                await self._tell_started([job], self._guest_items())
-                self._progress_at = asyncio.get_running_loop().time()
-                await self._child.join(job, inputs)
-            except BadRequest as error:
-                del self._hands.seated[job.id]
-                self._hands.end(held, failed_result(job.id, error, "bad_request"))
-            except ChildDied:  # before the job was there
-                self._hands.waiting[job.id] = self._hands.seated.pop(job.id)
-            except ChildUnavailable:
-                del self._hands.seated[job.id]
-                self._hands.end(held, failed_result(job.id, _NO_START, "internal"))
+            for job in guests:
+                self._hands.seated[job.id] = self._hands.waiting.pop(job.id)
+            await self._seat(guests)
 
-    def _next_guest(self) -> EngineJob | None:
-        """The oldest that waits for a seat, if there is one for it."""
-        jobs = [held.job for held in self._hands.waiting.values()]
-        job = next((job for job in jobs if _is_guest(job)), None)
-        if job is None or self._alone:
-            return None
-        fits = not self._hands.seated or self._guest_items() + job.count <= batching.GUEST_ITEMS
-        return job if fits else None
+    async def _seat(self, guests: Sequence[EngineJob]) -> None:
+        """Hand them to the child together: who begins together shares the first step."""
+        seated, inputs = self._hands.seated, {}
+        for job in guests:
+            try:
+                inputs[job.id] = await self._hands.inputs(job)
+            except BadRequest as error:
+                self._hands.end(seated.pop(job.id), failed_result(job.id, error, "bad_request"))
+        jobs = [job for job in guests if job.id in inputs]
+        if not jobs:
+            return
+        await self._tell_started(jobs, self._guest_items())
+        self._progress_at = asyncio.get_running_loop().time()
+        try:
+            await self._child.join(jobs, inputs)
+        except ChildDied:  # before they were there
+            for job in jobs:
+                self._hands.waiting[job.id] = seated.pop(job.id)
+        except ChildUnavailable:
+            for job in jobs:
+                self._hands.end(seated.pop(job.id), failed_result(job.id, _NO_START, "internal"))
+
+    def _next_guests(self) -> list[EngineJob]:
+        """Those of who wait for a seat, oldest first, for whom there is one."""
+        if self._alone:
+            return []
+        guests, items = [], self._guest_items()
+        for held in self._hands.waiting.values():
+            if not _is_guest(held.job):
+                continue
+            if items and items + held.job.count > batching.GUEST_ITEMS:
+                break
+            guests.append(held.job)
+            items += held.job.count
+        return guests
 
     def _guest_items(self) -> int:
         return sum(held.job.count for held in self._hands.seated.values())

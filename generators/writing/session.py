@@ -142,12 +142,13 @@ class _Chooser:
         self._top_k = column("top_k", torch.long)
         self._top_p = column("top_p", torch.float32)
         self._penalty = column("repetition_penalty", torch.float32)
+        self._all = torch.zeros_like(self._top_k)
         self._greedy = [row.settings["temperature"] == 0 for row in rows]
-        self._seen: Tensor | None = None  # (B, V): which tokens each row's text holds already
+        self._seen: Tensor | None = None  # (B, S): the tokens of each row's text
         if any(row.settings["repetition_penalty"] != 1.0 for row in rows):
-            self._seen = torch.zeros_like(scores, dtype=torch.bool)
-            for index, row in enumerate(rows):
-                self._seen[index, torch.tensor(row.ids, device=self._device)] = True
+            longest = max(len(row.ids) for row in rows)
+            seen = [row.ids + row.ids[:1] * (longest - len(row.ids)) for row in rows]
+            self._seen = torch.tensor(seen, device=self._device)
 
     def choose(self, scores: Tensor, rows: Sequence[Row]) -> list[int]:
         """One token for each row, from its scores (B, V)."""
@@ -156,16 +157,21 @@ class _Chooser:
         if all(self._greedy):
             tokens = scores.argmax(-1)
         else:
-            chances = torch.tensor([row.chances[row.written] for row in rows], device=self._device)
-            scores = sampling.temper(scores, self._temperature)
-            drawn = sampling.draw(
-                sampling.keep_likeliest(scores, self._top_k, self._top_p), chances
-            )
-            tokens = torch.where(self._temperature > 0, drawn, scores.argmax(-1))
+            tokens = self._drawn(scores, rows)
+            if any(self._greedy):
+                tokens = torch.where(self._temperature > 0, tokens, scores.argmax(-1))
         if self._seen is not None:
-            self._seen.scatter_(1, tokens[:, None], True)
+            self._seen = torch.cat([self._seen, tokens[:, None]], dim=1)
         chosen: list[int] = tokens.tolist()
         return chosen
+
+    def _drawn(self, scores: Tensor, rows: Sequence[Row]) -> Tensor:
+        chances = torch.tensor([row.chances[row.written] for row in rows], device=self._device)
+        ids, scores = sampling.narrow(scores, self._top_k)
+        scores = sampling.temper(scores, self._temperature)
+        limits = self._top_k if ids is None else self._all
+        drawn = sampling.draw(sampling.keep_likeliest(scores, limits, self._top_p), chances)
+        return drawn if ids is None else ids.gather(-1, drawn[:, None]).squeeze(-1)
 
 
 def _progress(rows: Sequence[Row]) -> tuple[int, int]:

@@ -157,7 +157,32 @@ def test_repetition_is_penalized_as_transformers_does() -> None:
     from transformers import RepetitionPenaltyLogitsProcessor
 
     logits, ids = 3 * noise(0, 2, 9), torch.tensor([[1, 2, 2], [0, 8, 5]])
-    seen = torch.zeros(2, 9, dtype=torch.bool).scatter_(1, ids, True)
     expected = RepetitionPenaltyLogitsProcessor(1.3)(ids, logits.clone())
-    assert torch.allclose(sampling.penalize_repetition(logits, seen, rows(1.3, 1.3)), expected)
-    assert torch.equal(sampling.penalize_repetition(logits, seen, rows(1.0, 1.0)), logits)
+    assert torch.allclose(sampling.penalize_repetition(logits, ids, rows(1.3, 1.3)), expected)
+    assert torch.equal(sampling.penalize_repetition(logits, ids, rows(1.0, 1.0)), logits)
+
+
+def test_narrowing_keeps_what_the_limits_keep_and_draws_the_same() -> None:
+    """Choosing among few candidates is choosing among all with the others left out."""
+    logits = noise(3, 4, 50)
+    logits[1, :7] = 5.0  # seven that are equally likely, where three are wanted
+    top_k, top_p = torch.tensor([5, 3, 1, 40]), rows(0.9, 1.0, 0.5, 0.7)
+    everything = torch.zeros_like(top_k)
+    ids, few = sampling.narrow(logits, top_k)
+    assert ids is not None
+    assert ids.shape == (4, 40)
+    assert ids[1, :7].tolist() == list(range(7))
+    few = sampling.keep_likeliest(few, everything, top_p)
+    whole = sampling.keep_likeliest(logits, top_k, top_p)
+    for uniform in torch.linspace(0, 0.999, 20):
+        chances = uniform.expand(4)
+        drawn = ids.gather(1, sampling.draw(few, chances)[:, None]).squeeze(1)
+        assert torch.equal(drawn, sampling.draw(whole, chances))
+
+
+def test_narrowing_is_left_out_where_a_row_wants_all() -> None:
+    logits = noise(4, 2, 9)
+    for top_k in (torch.tensor([3, 0]), torch.tensor([3, 9])):
+        ids, same = sampling.narrow(logits, top_k)
+        assert ids is None
+        assert same is logits
