@@ -21,7 +21,7 @@ def manifest_of(name: str) -> WeightsManifest:
     return manifest
 
 
-@pytest.mark.parametrize("name", ["diffusion", "gpt2"])
+@pytest.mark.parametrize("name", ["diffusion", "gan", "gpt2", "super_resolution"])
 def test_a_starter_folder_has_its_card_licence_and_both_languages(name: str) -> None:
     manifest = manifest_of(name)
     assert manifest.generator == name
@@ -72,6 +72,6 @@ def test_the_lexicon_is_better_than_counting_and_writes_entries() -> None:
 
 def test_only_plain_files_ship() -> None:
     kinds = {path.suffix for path in STARTER.rglob("*") if path.is_file()}
-    assert kinds <= {".safetensors", ".json", ".txt", ".md", ".png", ""}
+    assert kinds <= {".safetensors", ".json", ".txt", ".md", ".png", ".ogg", ""}
     index = json.loads((STARTER / "diffusion" / "model_index.json").read_text(encoding="utf-8"))
     assert index["_class_name"] == "StableDiffusionPipeline"
