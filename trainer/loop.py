@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -50,7 +51,7 @@ class Run:
 
     def __post_init__(self) -> None:
         recipe = self.order.recipe
-        refuse_precision(recipe)
+        refuse_impossible(recipe)
         self.accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # else accelerate would not see its siblings
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
@@ -366,9 +367,15 @@ def no_hidden_matrices(name: str, parameter: torch.nn.Parameter) -> bool:
     return False
 
 
-def refuse_precision(recipe: Recipe) -> None:
-    """fp16 needs a GPU: its range asks for a scaled loss, and CPUs do not compute in it."""
-    if recipe.precision == "fp16" and not torch.cuda.is_available():
+def refuse_impossible(recipe: Recipe) -> None:
+    """Raise TrainingError for what this machine cannot do: fp16 on a CPU, more processes than GPUs.
+
+    fp16's range asks for a scaled loss, and CPUs do not compute in it.
+    """
+    gpus, processes = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if recipe.precision == "fp16" and not gpus:
         raise TrainingError(
             "precision fp16 needs a CUDA GPU, and there is none: use bf16 or fp32 in the recipe."
         )
+    if 0 < gpus < processes:
+        raise TrainingError(f"--devices {processes}, but this machine has {gpus} GPU(s).")

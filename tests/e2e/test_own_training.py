@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from trainer.contract import read_progress
 
 ROOT = Path(__file__).parent.parent.parent
@@ -48,6 +50,7 @@ def finished(*arguments: str, cwd: Path) -> str:
     return out + err
 
 
+@pytest.mark.timeout(300)
 def test_from_a_folder_to_weights_with_an_interruption(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     for number in range(8):

@@ -202,6 +202,15 @@ def test_fp16_without_a_gpu_is_refused_in_words(texts: Path, tmp_path: Path) -> 
         run(what)
 
 
+def test_more_processes_than_gpus_are_refused_in_words(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(TrainingError, match="--devices 3, but this machine has 2"):
+        run(order("tiny_language_model", texts, tmp_path))
+
+
 def test_held_out_examples_are_looked_at_while_training(texts: Path, tmp_path: Path) -> None:
     what = longer(
         order("tiny_language_model", texts, tmp_path), total_steps=3, evaluate_every_s=1e-6
