@@ -53,8 +53,10 @@ async def test_four_pictures_and_the_same_four_after_a_restart(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StudioProcess]:
-    """One studio with the models that ship, for the tests that do not restart it."""
-    async with StudioProcess(tmp_path_factory.mktemp("studio"), model_child=None) as running:
+    """One studio with the models that ship, each loaded when it is asked for, for the tests that do
+    not restart it."""
+    folder = tmp_path_factory.mktemp("studio")
+    async with StudioProcess(folder, model_child=None, PRELOAD="false") as running:
         yield running
 
 
