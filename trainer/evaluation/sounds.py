@@ -21,7 +21,8 @@ from torch import Tensor
 
 from generators import notes
 from generators.contract import Media
-from generators.nn.mel import FRAMES, HOP, MELS, SPREAD, picture, waveform
+from generators.nn.mel import FRAMES, HOP, MELS, SAMPLE_RATE, SPREAD, picture, waveform
+from generators.nn.one_shot import gate
 from trainer.contract import Example
 from trainer.data import audio
 from trainer.data.order import step_seed
@@ -37,7 +38,7 @@ from trainer.spectrograms import drawn
 RECOGNISED_TARGET = 0.75  # of the accuracy on real clips
 DIVERSITY_TARGET = 0.5  # of that of real clips
 IN_TUNE_CENTS = 50.0
-RELEASE_S = 0.25  # a clip is asked for with so much after the note's end
+SECONDS = FRAMES * HOP / SAMPLE_RATE  # a picture's length: a sound cut off is harder to tell
 DECIBELS = SPREAD * 20 / math.log(10)  # of one unit of a picture
 GROUP = 4  # seeds of one prompt
 SHOWN = 24
@@ -89,9 +90,7 @@ class Sounds:
         rows = chosen_notes(self.held_out, self.plan.notes)
         examples = [self.held_out.examples[row] for row in rows]
         real = self.held_out.pictures[rows].float()
-        clips = self._made(
-            [(note_prompt(e), duration(e), step_seed("sounds", e.file)) for e in examples]
-        )
+        clips = self._made([(note_prompt(e), step_seed("sounds", e.file)) for e in examples])
         made = picture(clips)
         self._recognised(results, examples, real, made)
         self._in_tune(results, examples, clips)
@@ -104,17 +103,15 @@ class Sounds:
         results.add_sheet("samples.png", sheet, "Held-out notes as played: time across, pitch up")
         return results
 
-    def _made(self, asked: Sequence[tuple[str, float, int]]) -> Tensor:
-        """Clips (N, FRAMES * HOP) of (prompt, seconds, seed); silence where the model declines."""
-        longest = getattr(self.subject.model, "max_seconds", math.inf)
-        media = self.subject.make(
-            [
-                Asked({"prompt": prompt, "duration_s": min(seconds, longest)}, seed % 2**32)
-                for prompt, seconds, seed in asked
-            ],
-            self.tick,
-        )
-        return torch.stack([as_clip(one) for one in media])
+    def _made(self, asked: Sequence[tuple[str, int]]) -> Tensor:
+        """Clips (N, FRAMES * HOP) of (prompt, seed), as long as the model plays (a picture's length
+        at most); silence where it declines."""
+        seconds = min(SECONDS, getattr(self.subject.model, "max_seconds", SECONDS))
+        asked_for = [
+            Asked({"prompt": prompt, "duration_s": seconds}, seed % 2**32) for prompt, seed in asked
+        ]
+        made = self.subject.make(asked_for, self.tick)
+        return torch.stack([as_clip(media) for media in made])
 
     # ---- is it the sound that was asked for?
 
@@ -173,12 +170,14 @@ class Sounds:
         real: Tensor,
         made: Tensor,
     ) -> None:
+        hold_s = self.held_out.notes.hold_s[rows]
         neighbours = self.train.pictures[[self._neighbour(row) for row in rows]].float()
+        looked_up = spectral_distance(neighbours, real, hold_s)
         results.figures.append(
             Figure(
-                "log_spectral_distance", spectral_distance(made, real), "dB",
-                "the same sound's nearest trained note", spectral_distance(neighbours, real),
-                better="lower", note="to the real clip of the same note, over frames and bands",
+                "log_spectral_distance", spectral_distance(made, real, hold_s), "dB",
+                "the same sound's nearest trained note", looked_up,
+                better="lower", note="to the real clip of the same note, while it is held",
             )
         )  # fmt: skip
         known = self.judge.features(self.train.pictures.float())
@@ -225,7 +224,7 @@ class Sounds:
                 carriers.setdefault(phrase, set()).add(audio.name_of(example))
         phrases = rng.sample(sorted(carriers), min(self.plan.words, len(carriers)))
         asked = [audio.slip(p, rng) if p.isascii() and i % 2 else p for i, p in enumerate(phrases)]
-        clips = self._made([(prompt, 1.2, number) for number, prompt in enumerate(asked)])
+        clips = self._made([(prompt, number) for number, prompt in enumerate(asked)])
         guesses = self.judge.guesses(picture(clips))[0].tolist()
         pairs = zip(guesses, phrases, strict=True)
         right = [self.judge.sounds[guess] in carriers[phrase] for guess, phrase in pairs]
@@ -250,7 +249,7 @@ class Sounds:
             by_name.setdefault(audio.name_of(example), []).append(row)
         names = sorted(name for name, rows in by_name.items() if len(rows) >= GROUP)
         chosen = rng.sample(names, min(self.plan.groups, len(names)))
-        asked = [(name, 1.5, seed) for name in chosen for seed in range(GROUP)]
+        asked = [(name, seed) for name in chosen for seed in range(GROUP)]
         made = self.judge.features(picture(self._made(asked))).split(GROUP)
         rows = [row for name in chosen for row in rng.sample(by_name[name], GROUP)]
         real = self.judge.features(self.train.pictures[rows].float()).split(GROUP)
@@ -286,11 +285,6 @@ def note_prompt(example: Example) -> str:
     return f"{name}, {phrases[-1]}" if example.labels.get("kit") and phrases else name
 
 
-def duration(example: Example) -> float:
-    """Seconds to ask for, so that the note is held as long as in the clip."""
-    return float(example.labels.get("hold_s", 1.0)) + RELEASE_S
-
-
 def as_clip(media: Media | None) -> Tensor:
     """A delivered sound as (FRAMES * HOP,) float32 at the judge's rate, peak as in the dataset."""
     whole = torch.zeros(FRAMES * HOP)
@@ -304,10 +298,10 @@ def as_clip(media: Media | None) -> Tensor:
     return whole
 
 
-def spectral_distance(made: Tensor, real: Tensor) -> float:
+def spectral_distance(made: Tensor, real: Tensor, hold_s: Tensor) -> float:
     """Log-spectral distance of pictures (N, MELS, FRAMES): the root of the mean square over bands,
-    averaged over the frames in which the real clip sounds, in dB."""
-    sounding = real.amax(1) > -0.95  # (N, FRAMES)
+    averaged over the frames in which the real clip sounds and its note is held, in dB."""
+    sounding = (real.amax(1) > -0.95) & (gate(hold_s) > 0)  # (N, FRAMES)
     apart = (made - real).square().mean(1).sqrt() * DECIBELS
     return float((apart * sounding).sum() / sounding.sum().clamp(min=1))
 

@@ -34,11 +34,12 @@ def test_silence_has_no_pitch() -> None:
 
 def test_spectral_distance_is_zero_for_the_same_and_grows() -> None:
     real = torch.rand(2, MELS, FRAMES)
-    near, far = real + 0.01, real + 0.1
-    assert measures.spectral_distance(real, real) == 0
-    assert measures.spectral_distance(far, real) == pytest.approx(
-        10 * measures.spectral_distance(near, real), rel=1e-3
-    )
+    near, far, hold_s = real + 0.01, real + 0.1, torch.tensor([0.5, 1.0])
+    assert measures.spectral_distance(real, real, hold_s) == 0
+    apart = measures.spectral_distance(far, real, hold_s)
+    assert apart == pytest.approx(10 * measures.spectral_distance(near, real, hold_s), rel=1e-3)
+    far[..., 70:] += 5  # after both notes have ended
+    assert measures.spectral_distance(far, real, hold_s) == pytest.approx(apart)
 
 
 def test_a_held_out_note_is_asked_for_as_a_member_would() -> None:
