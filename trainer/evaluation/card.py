@@ -1,7 +1,7 @@
 """The model card as an evaluation leaves it: figures beside their references, sheets, samples.
 
-The trainer writes a card when a run ends (`trainer.export`); here its sections on figures and
-samples are replaced, and every other word of it stays. No torch.
+The trainer writes a card when a run ends (`trainer.export`); here its sections `Evaluation` and
+`Samples` are replaced, and every other word of it stays. No torch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from generators.weights import WeightsManifest
 from trainer.contract import DatasetManifest
 from trainer.evaluation.figures import Figure, Skipped, shown
 
-FIGURES, SAMPLES = "Figures", "Samples"
-_OLD_TABLE = re.compile(r"\| figure \| value \|\n\|-+\|-+\|\n(?:\|.*\n?)+")
+EVALUATION, SAMPLES = "Evaluation", "Samples"
 
 
 def rewritten(
@@ -25,17 +24,17 @@ def rewritten(
     texts: Sequence[str],
 ) -> str:
     """The card with these figures; `sheets` maps file names to what they show."""
-    head, sections = _split(_OLD_TABLE.sub("", old))
+    head, sections = _split(old)
     shown_first = [name for name in sheets if name == "samples.png"]
     for name in shown_first:
         if f"]({name})" not in head:
             head = f"{head}\n\n![samples]({name})"
     rest = {name: caption for name, caption in sheets.items() if name not in shown_first}
-    sections[FIGURES] = _figures(figures, skipped, rest)
+    sections[EVALUATION] = _figures(figures, skipped, rest)
     if texts:
         sections[SAMPLES] = "```text\n" + "\n".join(text.strip() for text in texts) + "\n```"
-    order = [name for name in sections if name not in (FIGURES, SAMPLES, "Limits")]
-    order += [name for name in (FIGURES, SAMPLES, "Limits") if name in sections]
+    order = [name for name in sections if name not in (EVALUATION, SAMPLES, "Limits")]
+    order += [name for name in (EVALUATION, SAMPLES, "Limits") if name in sections]
     parts = [head, *(f"## {name}\n\n{sections[name]}" for name in order)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

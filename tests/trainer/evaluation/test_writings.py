@@ -80,8 +80,8 @@ def test_evaluation_writes_figures_and_card_and_leaves_the_weights_alone(
     assert "perplexity_reference" in manifest.figures
     text = card.read_text(encoding="utf-8")
     assert "interpolated trigram" in text
-    assert text.count("## Figures") == 1
-    assert text.index("## Thanks") < text.index("## Figures") < text.index("## Limits")
+    assert text.count("## Evaluation") == 1
+    assert text.index("## Thanks") < text.index("## Evaluation") < text.index("## Limits")
     assert "To the owls." in text
 
 
