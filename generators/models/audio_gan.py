@@ -30,7 +30,7 @@ from generators.weights import WeightsError
 
 DEFAULT_S = 1.2
 LENGTHS_S = {-1: 0.4, 1: 1.8}  # where "short" or "long" was said and no duration asked for
-RELEASE_S = 0.3  # of the duration, at its end: a held note dies away in it
+RELEASE_S = 0.35  # of the duration, at its end: a held note dies away in it
 EDGE_S = 0.03  # the last bit of a sound that still rings is faded, against a click
 LIKELY = 0.4  # sounds less likely than this share of the likeliest are not meant
 VELOCITIES = {-1: (38, 54), 0: (68, 92), 1: (106, 120)}
