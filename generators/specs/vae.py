@@ -54,7 +54,7 @@ class VaeParams(Params):
         json_schema_extra={"zh": "两张图之间的位置：0 为第一张，1 为第二张；多张时均匀分布。"},
     )
     denoise: float = Field(
-        default=0.8,
+        default=0.5,
         ge=0.0,
         le=1.0,
         description="How thoroughly a picture is cleaned: 0 only passes it through, 1 trusts the"

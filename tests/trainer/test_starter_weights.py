@@ -21,7 +21,7 @@ def manifest_of(name: str) -> WeightsManifest:
     return manifest
 
 
-@pytest.mark.parametrize("name", ["diffusion", "gan", "gpt2", "super_resolution"])
+@pytest.mark.parametrize("name", ["diffusion", "gan", "gpt2", "super_resolution", "vae"])
 def test_a_starter_folder_has_its_card_licence_and_both_languages(name: str) -> None:
     manifest = manifest_of(name)
     assert manifest.generator == name
