@@ -65,7 +65,10 @@ def _figures(
 ) -> str:
     rows = ["| figure | value | reference | target | |", "|---|---|---|---|---|"]
     rows += [_row(figure) for figure in figures]
-    notes = [f"* `{figure.name}`: {figure.note}." for figure in figures if figure.note]
+    explained: dict[str, list[str]] = {}
+    for figure in figures:
+        explained.setdefault(figure.note, []).append(f"`{figure.name}`")
+    notes = [f"* {', '.join(names)}: {note}." for note, names in explained.items() if note]
     notes += [f"* `{skip.name}` was not measured: {skip.reason}" for skip in skipped]
     pictures = [f"{caption}:\n\n![{caption}]({name})" for name, caption in sheets.items()]
     return "\n\n".join(["\n".join(rows), "\n".join(notes), *pictures])

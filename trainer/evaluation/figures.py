@@ -60,8 +60,10 @@ class Skipped:
 
 
 def shown(value: float | None, unit: str = "") -> str:
-    """A value for people: three significant digits, no exponent for everyday sizes, its unit."""
+    """A value for people: about three significant digits, no exponents, its unit."""
     if value is None:
         return ""
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if 10 <= abs(value) < 1000:
+        text = f"{value:.1f}"
     return f"{text} {unit}".rstrip()

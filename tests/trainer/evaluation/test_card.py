@@ -57,7 +57,7 @@ def test_the_card_gets_new_figures_and_keeps_every_other_word() -> None:
     ):
         assert part in new
     assert "| name_top5 | 0.84 | 0.99 (the judge on the real pictures) | ≥ 0.8 | reached |" in new
-    assert "| perplexity | 30 | 38 (interpolated trigram) | ≤ 22.8 | missed |" in new
+    assert "| perplexity | 30.0 | 38.0 (interpolated trigram) | ≤ 22.8 | missed |" in new
     assert "`fid` was not measured: There are too few captions." in new
     titles = [line for line in new.splitlines() if line.startswith("## ")]
     assert titles == ["## Training", "## Evaluation", "## Samples", "## Limits"]
