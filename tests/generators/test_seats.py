@@ -70,6 +70,12 @@ def runner(tmp_path: Path, sd_folder: Path, gpt2_folder: Path, lstm_folder: Path
     return Runner(GeneratorSettings(data_dir=tmp_path, preload=False, device="cpu", _env_file=None))
 
 
+@pytest.fixture
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report every step of a picture, however quick the machine."""
+    monkeypatch.setattr("generators.runner._STEP_REPORT_S", 0.0)
+
+
 def job(job_id: str, model: str = "writes", seed: int = 7, **params: Any) -> EngineJob:
     generator = {"writes": "gpt2", "recalls": "lstm", "draws": "diffusion"}.get(model, "gpt2")
     values = {"prompt": "a red heart", **params}
@@ -114,6 +120,7 @@ def test_the_first_token_is_shown_at_once(runner: Runner, supervisor: Supervisor
     assert supervisor.reports[0].progress["a"] == (1, 50)
 
 
+@pytest.mark.usefixtures("every_step")
 def test_texts_are_written_while_a_picture_is_drawn(runner: Runner, supervisor: Supervisor) -> None:
     alone(runner, job("warm"))  # the model is in memory now
     expected = alone(runner, job("b", seed=5, max_new_tokens=3))
@@ -133,6 +140,7 @@ def test_texts_are_written_while_a_picture_is_drawn(runner: Runner, supervisor: 
     assert ended_at[0] < 12
 
 
+@pytest.mark.usefixtures("every_step")
 def test_a_model_is_not_loaded_in_the_middle_of_a_picture(
     runner: Runner, supervisor: Supervisor
 ) -> None:

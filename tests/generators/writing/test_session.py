@@ -203,7 +203,7 @@ def test_half_precision_writes_and_says_how_exact_it_is(
     assert alone(model, ask("a"))[0].startswith("a red heart")
 
 
-def test_large_language_models_are_halved_where_the_processor_gains_by_it(
+def test_large_models_are_halved_where_the_processor_gains_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from generators.runtime import Runtime
@@ -219,5 +219,6 @@ def test_large_language_models_are_halved_where_the_processor_gains_by_it(
         assert dtype() == expected
         assert dtype(size=2**20) == torch.float32
         assert dtype(starter=True) == torch.float32  # sameness is promised
-        assert dtype("diffusion") == torch.float32
+        assert dtype("diffusion") == expected
+        assert dtype("audio_gan") == torch.float32  # not measured
         assert dtype(dtype="float16") == torch.float16

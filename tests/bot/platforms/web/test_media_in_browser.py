@@ -263,7 +263,8 @@ async def test_models_and_training_runs_fit_every_screen(
     run = begin(tmp_path / "runs", "hearts", updated_at=4e9, loss=0.5, eta_s=60.0)
     page = await new_page(**PHONE)
     await page.goto(served_live.web.owner_link(served_live.url))
-    await page.get_by_role("button", name="I host this studio").tap()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="I host this studio").tap()
     for path in ("/models", "/runs", "/"):
         await page.goto(served_live.url + path)
         assert await width_of(page) == 375, path
