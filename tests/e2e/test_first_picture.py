@@ -19,8 +19,6 @@ from PIL import Image
 from playwright.async_api import Locator, Page, expect
 from studio import Guest, StudioProcess
 
-from generators.weights import STARTER
-
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL_MS = 120_000
@@ -93,7 +91,6 @@ async def test_a_picture_from_this_machine_comes_back_larger(
     await page.close()
 
 
-@pytest.mark.skipif(not (STARTER / "audio_gan").is_dir(), reason="no sound model ships")
 async def test_a_sound_is_heard(new_page: NewPage, studio: StudioProcess) -> None:
     page = await new_page()
     await page.goto(studio.url)
