@@ -51,9 +51,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     for check in CHECKS:
         try:
             yield await check(settings)
-        except Exception as error:
+        except Exception as error:  # whatever it is: the other checks are wanted all the more
             name = check.__name__.removeprefix("check_").replace("_", " ")
-            yield Finding(name, Mark.BAD, f"{type(error).__name__}: {error}", "See the log.")
+            yield Finding(name, Mark.BAD, f"{type(error).__name__}: {error}", "Put that right.")
 
 
 async def check_python(settings: Settings) -> Finding:
@@ -93,7 +93,7 @@ async def check_database(settings: Settings) -> Finding:
     try:
         await store.ping()
         current = await store.is_current()
-    except Exception as error:
+    except Exception as error:  # each database's driver has a tree of errors of its own
         remedy = "Is the server running, and are name and password in ATELIER_DATABASE_URL right?"
         return Finding("database", Mark.BAD, f"{shown}: {type(error).__name__}", remedy)
     finally:
@@ -112,7 +112,7 @@ async def check_artifacts(settings: Settings) -> Finding:
         key = await store.put(b"doctor", owner="doctor")
         same = await store.get(key) == b"doctor"
         await store.forget(key, owner="doctor")
-    except Exception as error:
+    except Exception as error:  # so has each kind of store that a URL can name
         remedy = "Check ATELIER_ARTIFACTS_URL and the rights of this user there."
         return Finding("artifacts", Mark.BAD, f"{url}: {error}", remedy)
     if not same:

@@ -192,7 +192,7 @@ class HttpServer:
             raise
         except ConnectionError:  # the other side left while we wrote
             raise
-        except Exception:
+        except Exception:  # of any page: the next request must find us alive
             log.exception("request failed", path=request.path[:200])
             response = web.Response(status=status, text="500: Internal Server Error")
         finally:
@@ -256,7 +256,7 @@ async def _ask(name: str, probe: Probe) -> str | None:
             return await probe()
     except TimeoutError:
         return f"no answer within {PROBE_S:g} s"
-    except Exception as error:
+    except Exception as error:  # of any part: that it broke is the answer
         # What went wrong may name hosts or users: that is for the log, not for who asked.
         log.warning("readiness probe failed", probe=name, exc_info=error)
         return f"failed ({type(error).__name__})"

@@ -51,7 +51,7 @@ class Router:
             except UserError as error:
                 log.info("refused", error=type(error).__name__, sentence=str(error))
                 text = error.text(invocation.origin.locale)
-            except Exception:
+            except Exception:  # of any command: who typed it gets a sentence, we the traceback
                 reference = secrets.token_hex(4)
                 log.exception("an invocation failed", reference=reference)
                 text = replies.INTERNAL.in_(invocation.origin.locale).format(reference=reference)

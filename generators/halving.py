@@ -30,7 +30,7 @@ def within_memory(
     generate: Generate = model.generate  # type: ignore[attr-defined]
     try:
         return generate(requests, on_step)
-    except Exception as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or sum(request.count for request in requests) < 2:
             raise
         log.warning("a batch does not fit into memory and is halved", error=str(error))

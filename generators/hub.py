@@ -62,7 +62,6 @@ def pinned(weights: str, revision: str | None = None) -> str | None:
 
 def _look_up(hub_id: str, revision: str | None) -> Found:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
 
     info = _model_info(hub_id, revision)
     commit = str(info.sha)
@@ -72,8 +71,6 @@ def _look_up(hub_id: str, revision: str | None) -> Found:
             return None
         try:
             path = hf_hub_download(hub_id, name, revision=commit)
-        except EntryNotFoundError:
-            return None
         except Exception as error:  # of whichever HTTP library the client uses
             raise RegistryError(_OFFLINE.format(error=_first_line(error))) from error
         return Path(path).read_text(encoding="utf-8")

@@ -88,7 +88,7 @@ class Runner:
             for request in requests:
                 link.answer(Outcome(request.job_id, "cancelled", gpu_ms=run.gpu_ms(request)))
             raise
-        except Exception as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             for request in requests:

@@ -258,7 +258,7 @@ class ModelCache:
         before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
         try:
             model = self._load(entry, self._runtime)
-        except Exception as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not self._loaded:
                 raise
             self.clear()

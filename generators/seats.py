@@ -147,7 +147,7 @@ class Seats:
             table.session.join(guest.request)
         except BadRequest as error:
             link.answer(failed(job_id, error, "bad_request"))
-        except Exception as error:
+        except Exception as error:  # of any model: those at the table go on
             log_failure([job_id])
             link.answer(failed(job_id, broken(error), "internal"))
         else:
@@ -162,7 +162,7 @@ class Seats:
             if adapters is not None:  # another table may share the base
                 adapters.use(loaded.entry.adapter)
             step = table.session.step()
-        except Exception as error:
+        except Exception as error:  # of any model: the other tables go on
             self._break_up(key, table, error, link)
             return
         now = time.monotonic()

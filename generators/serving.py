@@ -304,7 +304,7 @@ def _run(executor: Executor, batch: Batch, link: Link) -> None:
         reason = NO_RESULT
     except Cancelled:
         reason = None
-    except Exception as error:
+    except Exception as error:  # of any model: this child goes on with the next batch
         reason = broken(error)
         log_failure([job.id for job in batch.jobs])
     for job in batch.jobs:

@@ -65,7 +65,7 @@ class Shelf:
                 f"{str(error)[:1].upper()}{str(error)[1:]}.",
                 f"模型 {model} 目前不可用；主人可以在日志中查看原因。",
             )
-        except Exception:
+        except Exception:  # of any library: the other models are still to be had
             log.exception("a model cannot be loaded", model=model)
             reason = BadRequest(
                 f"The model {model!r} could not be loaded; the log tells the host why.",

@@ -83,7 +83,7 @@ class Completion:
         while True:
             try:
                 return await self._jobs.complete(result)
-            except Exception:
+            except Exception:  # the result is kept nowhere else: giving up would lose it
                 self._metrics.loop_errors.labels("completion").inc()
                 log.exception("a result could not be committed; trying again")
             # A store that is down is waited for, however long. One that works and yet refuses this
@@ -100,7 +100,7 @@ class Completion:
             async with self._uow() as uow:
                 await uow.advance_virtual_time(0.0)
                 await uow.commit()
-        except Exception:
+        except Exception:  # of any store: whatever it says, it does not write
             return False
         return True
 

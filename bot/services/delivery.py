@@ -129,7 +129,7 @@ class DeliveryService:
             try:
                 async with self._room[delivery.platform]:
                     await self._deliver(delivery)
-            except Exception:
+            except Exception:  # one answer in trouble must not keep the others waiting
                 self._metrics.loop_errors.labels("delivery").inc()
                 log.exception("an answer could not be looked after")
                 await self._outbox.put_off(delivery, attempts=delivery.attempts + 1)
@@ -194,7 +194,7 @@ class DeliveryService:
         if present is not None:
             try:
                 return present(self._services, job, artifacts, job.locale)
-            except Exception:
+            except Exception:  # of any command's file
                 log.exception("the answer of a job could not be drawn")
         if job.state is not JobState.DONE:
             return answers.ended_badly(self._services.signer, job, job.locale)

@@ -73,7 +73,7 @@ async def forever(name: str, turn: Callable[[], Awaitable[None]], metrics: Metri
         except EngineClosed:
             log.info("loop ended: the engine is closed", loop=name)
             return
-        except Exception:
+        except Exception:  # a loop that ends would stop the studio without a word
             metrics.loop_errors.labels(name).inc()
             log.exception("loop goes on after an error", loop=name)
             await asyncio.sleep(backoff.next_s())

@@ -118,7 +118,7 @@ class Outbox:
                     )
                     await uow.commit()
                 return moved
-            except Exception:
+            except Exception:  # of any store
                 self._metrics.loop_errors.labels("delivery").inc()
                 log.exception("a delivery could not be recorded; trying again", to=str(to))
             await asyncio.sleep(backoff.next_s())

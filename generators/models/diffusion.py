@@ -239,7 +239,7 @@ class Model:
             try:
                 self._draw_passes(passes, settings, on_step)
                 return
-            except Exception as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or widest < 2:
                     raise
                 log.warning("so many rows do not fit into memory", rows=widest)

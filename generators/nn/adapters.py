@@ -92,7 +92,7 @@ class AdapterSlots:
         self._count += 1
         try:
             self._host.attach(name, folder, source)
-        except Exception as error:
+        except Exception as error:  # diffusers and peft raise whatever they stumble over
             with suppress(Exception):  # whatever part of it got in
                 self._host.detach(name)
             self._host.activate(None, 1.0)

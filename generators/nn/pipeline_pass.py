@@ -249,7 +249,7 @@ class PipelinePass:
                 job_id: media.preview([next(images) for _ in rows])
                 for job_id, rows in chosen.items()
             }
-        except Exception:
+        except Exception:  # any pipeline of the hub, decoded half-way: it owes us no preview
             log.warning("previews are not possible with this pipeline", exc_info=True)
             self._preview_broken = True
             return {}
