@@ -145,9 +145,12 @@ def free_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
+_SELDOM = 25  # previews of a full batch must not cost what batching has won
+
+
 class Every:
     """True at most once in `seconds`: for what is worth doing now and then. A dear action is made
-    rarer by telling its `cost_s`: it then takes at most a tenth of the time."""
+    rarer by telling its `cost_s`: it then takes at most a twenty-fifth of the time."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -162,7 +165,7 @@ class Every:
 
     def spent(self, cost_s: float) -> None:
         """The action took so long."""
-        self._next = time.monotonic() + max(self._seconds, 10 * cost_s)
+        self._next = time.monotonic() + max(self._seconds, _SELDOM * cost_s)
 
 
 @dataclass(frozen=True)

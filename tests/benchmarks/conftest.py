@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
+for _folder in (Path(__file__).parent, Path(__file__).parent.parent / "fixtures"):
+    sys.path.insert(0, str(_folder))
 
 ROWS = pytest.StashKey[list["Row"]]()
 

@@ -10,9 +10,13 @@ Also: how long four pictures of 256 px take with the weights that ship.
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from aside import Aside
+from bare_loops import PICTURE, PICTURE_PROMPT, TOGETHER, PicturePipeline
 
 from generators.engine.local import LocalEngine
 from generators.engine.port import EngineJob
@@ -23,21 +27,22 @@ from generators.weights import STARTER, WeightsManifest, write_manifest
 if TYPE_CHECKING:
     from conftest import Report
 
-AT_ONCE, ROUNDS, STEPS, GUIDANCE = 16, 3, 20, 4.0
-PROMPT = "red heart"
+ROUNDS = 5
 
 
 async def test_sixteen_at_once(tmp_path: Path, report: Report) -> None:
     folder = tmp_path / "eleven"
     await asyncio.to_thread(_save, folder)
-    alone, bare = await asyncio.to_thread(_baselines, folder)
     formats: tuple[Dtype, ...] = ("float32", "auto")
-    for dtype in formats:
-        ours = await _through_the_engine(tmp_path / dtype, folder, dtype)
-        what = f"{AT_ONCE} pictures at once (11 M U-Net, {STEPS} steps, {dtype})"
-        report.add(what, ours, "pictures/s", "stock pipeline, one by one", alone)
-        if dtype == "float32":
-            report.add(what, ours, "pictures/s", f"bare loop at batch {AT_ONCE}", bare)
+    with Aside(PicturePipeline, folder) as baseline:
+        alone = baseline.call("one_by_one")
+        for dtype in formats:
+            ours, bare = await _in_turns(tmp_path / dtype, folder, dtype, baseline)
+            steps = PICTURE["num_inference_steps"]
+            what = f"{TOGETHER} pictures at once (11 M U-Net, {steps} steps, {dtype})"
+            report.add(what, ours, "pictures/s", "stock pipeline, one by one", alone)
+            if dtype == "float32":
+                report.add(what, ours, "pictures/s", f"bare loop at batch {TOGETHER}", bare)
 
 
 async def test_four_pictures_of_256_px(tmp_path: Path, report: Report) -> None:
@@ -47,7 +52,9 @@ async def test_four_pictures_of_256_px(tmp_path: Path, report: Report) -> None:
         times = []
         for turn in range(4):
             began = time.perf_counter()
-            await engine.send(_job(turn, "diffusion", {"prompt": PROMPT, "upscale": 4}, count=4))
+            await engine.send(
+                _job(turn, "diffusion", {"prompt": PICTURE_PROMPT, "upscale": 4}, count=4)
+            )
             result, acknowledge = await anext(results)
             await acknowledge()
             times.append(time.perf_counter() - began)
@@ -77,68 +84,15 @@ def _save(folder: Path) -> None:
     )
     pipeline.register_modules(unet=unet)
     pipeline.save_pretrained(folder)
-    defaults = {
-        "num_inference_steps": STEPS,
-        "guidance_scale": GUIDANCE,
-        "height": 64,
-        "width": 64,
-    }
-    write_manifest(folder, WeightsManifest(generator="diffusion", defaults=defaults))
+    write_manifest(folder, WeightsManifest(generator="diffusion", defaults=PICTURE))
 
 
-def _baselines(folder: Path) -> tuple[float, float]:
-    """(stock pipeline one by one, bare loop at the batch) in pictures a second."""
-    import torch
-    from diffusers import DiffusionPipeline
-
-    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    settings: dict[str, Any] = {
-        "num_inference_steps": STEPS,
-        "guidance_scale": GUIDANCE,
-        "height": 64,
-        "width": 64,
-    }
-    pipeline(PROMPT, **settings)
-    began = time.perf_counter()
-    for _ in range(AT_ONCE):
-        pipeline(PROMPT, **settings)
-    alone = AT_ONCE / (time.perf_counter() - began)
-    _bare_loop(pipeline)
-    began = time.perf_counter()
-    for _ in range(ROUNDS):
-        _bare_loop(pipeline)
-    return alone, ROUNDS * AT_ONCE / (time.perf_counter() - began)
-
-
-def _bare_loop(pipeline: Any) -> Any:
-    """Words, steps, decoding: nothing else. Returns (B, 64, 64, 3) in 0 ... 255."""
-    import torch
-
-    with torch.inference_mode():
-        tokens = pipeline.tokenizer(
-            [""] * AT_ONCE + [PROMPT] * AT_ONCE,
-            padding="max_length",
-            max_length=pipeline.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        words = pipeline.text_encoder(tokens.input_ids)[0]
-        scheduler = pipeline.scheduler
-        scheduler.set_timesteps(STEPS)
-        latents = torch.randn(AT_ONCE, 8, 8, 8) * scheduler.init_noise_sigma
-        for timestep in scheduler.timesteps:
-            both = scheduler.scale_model_input(torch.cat([latents, latents]), timestep)
-            predicted = pipeline.unet(both, timestep, encoder_hidden_states=words).sample
-            without, towards = predicted.chunk(2)
-            guided = without + GUIDANCE * (towards - without)
-            latents = scheduler.step(guided, timestep, latents).prev_sample
-        pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-        return ((pixels + 1) * 127.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
-
-
-async def _through_the_engine(data_dir: Path, folder: Path, dtype: Dtype) -> float:
-    settings = GeneratorSettings(data_dir=data_dir, log_level="error", preload=False)
+async def _in_turns(
+    data_dir: Path, folder: Path, dtype: Dtype, baseline: Aside
+) -> tuple[float, float]:
+    """Pictures a second through the engine and in the bare loop, batch by batch in turns, so that
+    a busy machine slows both alike; the median turn counts."""
+    settings = GeneratorSettings(data_dir=data_dir, log_level="error", preload=False, nice=0)
     entry = HostEntry(generator="diffusion", weights=str(folder), dtype=dtype)
     add_model(settings.models_path, "eleven", entry)
     async with LocalEngine(settings) as engine:
@@ -146,7 +100,9 @@ async def _through_the_engine(data_dir: Path, folder: Path, dtype: Dtype) -> flo
 
         async def ask(turn: int, jobs: int) -> None:
             for number in range(jobs):
-                await engine.send(_job(turn * AT_ONCE + number, "eleven", {"prompt": PROMPT}))
+                await engine.send(
+                    _job(turn * TOGETHER + number, "eleven", {"prompt": PICTURE_PROMPT})
+                )
             for _ in range(jobs):
                 result, acknowledge = await anext(results)
                 if result.state != "done":
@@ -154,11 +110,14 @@ async def _through_the_engine(data_dir: Path, folder: Path, dtype: Dtype) -> flo
                 await acknowledge()
 
         await ask(0, 1)  # the model is loaded now
-        await ask(1, AT_ONCE)
-        began = time.perf_counter()
+        await ask(1, TOGETHER)
+        ours_s, bare_s = [], []
         for turn in range(ROUNDS):
-            await ask(2 + turn, AT_ONCE)
-        return ROUNDS * AT_ONCE / (time.perf_counter() - began)
+            began = time.perf_counter()
+            await ask(2 + turn, TOGETHER)
+            ours_s.append(time.perf_counter() - began)
+            bare_s.append(baseline.call("seconds"))
+    return TOGETHER / statistics.median(ours_s), TOGETHER / statistics.median(bare_s)
 
 
 def _job(number: int, model: str, params: dict[str, Any], count: int = 1) -> EngineJob:
