@@ -11,10 +11,11 @@ or hub id; `--lora` trains an adapter over them; `--devices N` uses several GPUs
 
 Map: `contract.py` and `catalog.py` (no torch: recipes, manifests, reports), `__main__.py` (the
 child process and its JSON events), `datasets.py` (its dataset commands), `loop.py` (the one loop,
-on accelerate), `feeding.py` (batches ahead), `journal.py` (what a run writes down), `optimizers.py`
-(Muon + AdamW, schedules, averages), `adapters.py` (LoRA), `initial.py` (`--init`), `launch.py`
-(`--devices`), `checkpoints.py`, `export.py`, `data/` (manifest -> batches, starter datasets),
-`objectives/` (loss and step), `evaluation/`, `recipes/` (TOML, only what differs).
+on accelerate), `beginning.py` (what a run starts from), `feeding.py` (batches ahead), `readings.py`
+(losses, and what is due), `journal.py` (what a run writes down), `optimizers.py` (Muon + AdamW,
+schedules, averages), `adapters.py` (LoRA), `initial.py` (`--init`), `launch.py` (`--devices`),
+`checkpoints.py`, `export.py`, `data/` (manifest -> batches, starter datasets), `objectives/` (loss
+and step), `evaluation/`, `recipes/` (TOML, only what differs).
 
 To add a training:
 1. If the objective exists, write `recipes/<name>.toml`: it is found by its name.

@@ -87,6 +87,12 @@ def explained(init: Path | None, objective: Any) -> Iterator[None]:
         raise TrainingError(f"{init} cannot be continued by this recipe: {first}") from error
 
 
+def holds(folder: Path, generator: str) -> bool:
+    """Whether these are weights for this generator, to be continued as they are."""
+    manifest = read_manifest(folder)
+    return manifest is not None and manifest.generator == generator
+
+
 def refuse_other_shape(settings: BaseModel, found: Mapping[str, object], init: Path) -> None:
     """Raise TrainingError where the recipe states a shape that the weights do not have.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from generators.nn import painter
+from generators.runtime import rng
 from generators.weights import STARTER, WeightsError, part, read_manifest
 from trainer.contract import TrainingError
 from trainer.data.images import Pictures
@@ -79,6 +81,11 @@ def encode_all(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
             rows = range(start, min(start + ENCODING_BATCH, len(pictures)))
             parts.append(encode(vae, pictures.batch(rows)))
     return torch.cat(parts)
+
+
+def chance(seeds: Iterable[int], width: int) -> Tensor:
+    """What pictures are drawn from: (B, width) ~ N(0, 1), each row from its own seed."""
+    return torch.stack([torch.randn(width, generator=rng(seed)) for seed in seeds])
 
 
 def latent_side(vae: AutoencoderKL) -> int:

@@ -7,10 +7,7 @@ as seldom as it can: the next batch is made by a thread, and a GPU's losses are 
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,25 +17,21 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from torch import Tensor
 
-from trainer import checkpoints, initial
-from trainer.adapters import Adapter
-from trainer.catalog import load_objective
-from trainer.contract import DatasetManifest, Recipe, TrainingError, TrainingReport
+from trainer import beginning, checkpoints
+from trainer.contract import DatasetManifest, TrainingReport
 from trainer.data.manifests import read_manifest
 from trainer.data.order import examples_of_step, step_seed
 from trainer.export import write_weights
 from trainer.feeding import Feeder, Made
-from trainer.journal import Journal, Reading
-from trainer.objective import Objective, Setting
+from trainer.journal import Journal
 from trainer.optimizers import Average, InferenceWeights, apply_gradients, build_optimizers, lr_at
 from trainer.orders import Chore, Order, StopRequest
 from trainer.progress import Reporter
-from trainer.versions import library_versions, quieten_libraries
+from trainer.readings import Readings
+from trainer.versions import library_versions
 
-READ_EVERY = 10  # optimizer steps between two looks at a GPU's losses: each one waits for it
 EVALUATION_SHARE = 0.1  # of the time, at most, goes into looks at held-out examples
 PATIENCE = timedelta(hours=3)  # of the processes that wait while the main one evaluates or exports
-MOST_OVERFLOWS = 50  # fp16 steps without a finite gradient, one after the other
 
 
 @dataclass
@@ -51,7 +44,7 @@ class Run:
 
     def __post_init__(self) -> None:
         recipe = self.order.recipe
-        refuse_impossible(recipe)
+        beginning.refuse_impossible(recipe)
         self.accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # else accelerate would not see its siblings
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
@@ -59,23 +52,22 @@ class Run:
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
         self.checkpoints = self.order.out / "checkpoints"
-        start = self._starting_checkpoint()
-        self.init = self._initial_weights(start)
+        main = self.accelerator.is_main_process
+        start = beginning.starting_checkpoint(self.order, self.checkpoints, main=main)
+        self.init = beginning.initial_weights(self.order, start)
         set_seed(recipe.seed)
-        self.objective = self._objective()
-        self.adapter = self._adapter()
+        self.objective = beginning.make_objective(self.order, self.init, self.accelerator)
+        self.adapter = beginning.make_adapter(self.order, self.init, self.objective)
         self.plain = self.objective.module  # without the wrapper of data parallelism
         hidden = self.objective.is_hidden if self.adapter is None else no_hidden_matrices
         self.optimizers = build_optimizers(self.plain, recipe.optimizer, hidden)
         self.trained = [value for value in self.plain.parameters() if value.requires_grad]
         self.module = self.accelerator.prepare(self.plain)
         self.average = Average(self.plain, recipe.ema_decay) if recipe.ema_decay else None
-        self.step, self.train_s, self.overflows = 0, 0.0, 0
-        if start is not None:
-            self._restore(start)
+        progress = self._restored(start) if start is not None else checkpoints.Progress(0, 0.0)
+        self.step = progress.optimizer_step
         self.saved_at = self.step if start is not None else -1
         self.figures: dict[str, float] = {}
-        self.unread: list[tuple[Tensor, Tensor]] = []  # (loss, gradient norm) of the last steps
         self.journal = Journal(
             self.order.out,
             self.order.recipe_name,
@@ -83,61 +75,15 @@ class Run:
             self.report,
             boards=self.order.tensorboard,
         )
-
-    def _starting_checkpoint(self) -> Path | None:
-        """Where to go on, or None for a new run; makes the run's folder and its recipe file."""
-        self.order.out.mkdir(parents=True, exist_ok=True)
-        found = checkpoints.latest(self.checkpoints)
-        if found is not None and not self.order.resume:
-            raise TrainingError(
-                f"{self.order.out} already holds a run: add --resume to go on with it, "
-                "or choose another folder."
-            )
-        if found is not None:
-            checkpoints.refuse_other_recipe(found, self.order.recipe)
-        if self.accelerator.is_main_process:
-            text = json.dumps(self.order.recipe.model_dump(), indent=1, ensure_ascii=False)
-            (self.order.out / "recipe.json").write_text(text + "\n", encoding="utf-8")
-        return found
-
-    def _initial_weights(self, start: Path | None) -> Path | None:
-        """What the run started from, also where a resumed one no longer says it."""
-        before = checkpoints.read_init(start) if start else None
-        if before is None or before.is_dir():
-            return before or self.order.init
-        if self.order.init is None:
-            raise TrainingError(f"The run began with {before}, which is gone: add --init.")
-        return self.order.init
-
-    def _objective(self) -> Objective:
-        setting = Setting(
-            recipe=self.order.recipe,
-            dataset=self.order.dataset,
-            manifest=read_manifest(self.order.dataset),
-            device=self.accelerator.device,
-            init=self.init,
+        self.readings = Readings(
+            self.accelerator, recipe, self.journal, self.checkpoints, progress.train_s
         )
-        make = load_objective(self.order.recipe.objective)
-        quieten_libraries()
-        with self.accelerator.main_process_first(), initial.explained(self.init, make):
-            objective: Objective = make(setting)
-        return objective
 
-    def _adapter(self) -> Adapter | None:
-        wanted = self.order.recipe.adapter
-        if wanted is None:
-            return None
-        if self.init is None:
-            raise TrainingError("A LoRA is trained over weights that exist: name them with --init.")
-        torch.manual_seed(step_seed(self.order.recipe.seed, "adapter"))
-        name = self.order.init_name or self.init.name
-        return Adapter(self.objective, wanted, self.init, name)
-
-    def _restore(self, start: Path) -> None:
+    def _restored(self, start: Path) -> checkpoints.Progress:
         progress = checkpoints.restore(start, self.plain, self.average, self.optimizers)
-        self.step, self.train_s = progress.optimizer_step, progress.train_s
         if self.accelerator.scaler is not None and progress.loss_scale:
             self.accelerator.scaler.load_state_dict(progress.loss_scale)
+        return progress
 
     # --- The loop -----------------------------------------------------------------------------
 
@@ -168,21 +114,22 @@ class Run:
         first, end = self.step * micro_steps, recipe.total_steps * micro_steps
         self.feeder = Feeder(self._make_batch, first, end)
         self.module.train()
-        self.clock = time.monotonic()
+        self.readings.start_clock()
         asked = False
         try:
             while self.step < recipe.total_steps and not (asked or self._asked_alone()):
-                self.unread.append(self._optimizer_step())
+                self.readings.unread.append(self._optimizer_step())
                 self.step += 1
-                if not self._is_time_to_read():
+                if not self.readings.are_due(self.step):
                     continue
-                asked, due = self._read(chores)
+                asked, due = self.readings.take(self.step, self._asked(), chores)
                 for chore in due:
                     self.feeder.settle()
                     chore.run()
-                self.clock = time.monotonic() if due else self.clock
-            if self.unread:  # what is saved next must be sound
-                self._read(chores)
+                if due:
+                    self.readings.start_clock()
+            if self.readings.unread:  # what is saved next must be sound
+                self.readings.take(self.step, self._asked(), chores)
         finally:
             self.feeder.close()
         self._save()
@@ -225,61 +172,13 @@ class Run:
             self.average.update(self.step)
         return total / recipe.gradient_accumulation_steps, norm
 
+    def _asked(self) -> bool:
+        """Whether this process was told to leave."""
+        return self.stop.signal_number > 0
+
     def _asked_alone(self) -> bool:
         """Whether to leave at once; several processes must first tell each other."""
-        return self.accelerator.num_processes == 1 and bool(self.stop.signal_number)
-
-    def _is_time_to_read(self) -> bool:
-        every = 1 if self.accelerator.device.type == "cpu" else READ_EVERY
-        return self.step % every == 0 or self.step in (1, self.order.recipe.total_steps)
-
-    def _read(self, chores: list[Chore]) -> tuple[bool, list[Chore]]:
-        """Take in the steps since the last look: (somebody asked to leave, chores that are due).
-
-        One exchange between all processes: their losses are averaged, they leave at the same step,
-        and the main one's clock says what is due. Raises TrainingError where training diverged, so
-        that no such weights are ever saved.
-        """
-        now, world = time.monotonic(), self.accelerator.num_processes
-        main = self.accelerator.is_main_process
-        flags = [self.stop.signal_number > 0, *(main and now >= chore.due_at for chore in chores)]
-        losses = torch.stack([loss.float() for loss, _ in self.unread])
-        answers = torch.tensor(flags, dtype=losses.dtype, device=losses.device)
-        shared = self.accelerator.reduce(torch.cat([losses, answers]), "sum").tolist()
-        norms = torch.stack([norm.float() for _, norm in self.unread]).tolist()
-        count, self.unread = len(norms), []
-        now = time.monotonic()  # the device has answered
-        seconds = (now - self.clock) / count
-        self.train_s, self.clock = self.train_s + now - self.clock, now
-        for number, norm in enumerate(norms):
-            step = self.step - count + number + 1
-            self._take_in(step, shared[number] / world, norm, seconds)
-        asked, *due = (answer > 0 for answer in shared[count:])
-        return asked, [chore for chore, now_due in zip(chores, due, strict=True) if now_due]
-
-    def _take_in(self, step: int, loss: float, norm: float, seconds: float) -> None:
-        recipe = self.order.recipe
-        scaled = self.accelerator.scaler is not None
-        self.overflows = self.overflows + 1 if scaled and not math.isfinite(norm) else 0
-        lost = not math.isfinite(norm) and (not scaled or self.overflows > MOST_OVERFLOWS)
-        if lost or not math.isfinite(loss):
-            raise TrainingError(self._diverged(step, loss))
-        if not self.accelerator.is_main_process:
-            return
-        examples = recipe.batch_size * recipe.gradient_accumulation_steps
-        rate = examples * self.accelerator.num_processes / max(seconds, 1e-9)
-        lr = lr_at(step - 1, recipe.total_steps, recipe.optimizer)
-        eta_s = (recipe.total_steps - step) * self.train_s / step
-        self.journal.step(Reading(step, loss, lr, norm, rate, eta_s))
-
-    def _diverged(self, step: int, loss: float) -> str:
-        last = checkpoints.latest(self.checkpoints)
-        kept = f"The last good checkpoint is {last}." if last else "No checkpoint was written yet."
-        what = f"The loss became {loss}" if not math.isfinite(loss) else "The gradient overflowed"
-        return (
-            f"{what} at step {step}: lower the learning rate "
-            f"(now {self.order.recipe.optimizer.lr:g}) or use precision fp32. {kept}"
-        )
+        return self.accelerator.num_processes == 1 and self._asked()
 
     # --- Chores: the main process works, the others wait ----------------------------------------
 
@@ -291,7 +190,7 @@ class Run:
             scaler = self.accelerator.scaler
             progress = checkpoints.Progress(
                 self.step,
-                self.train_s,
+                self.readings.train_s,
                 str(self.init.resolve()) if self.init else "",
                 scaler.state_dict() if scaler is not None else {},
             )
@@ -355,7 +254,7 @@ class Run:
             licence=manifest.licence,
             optimizer_steps=self.step,
             examples_seen=seen * self.accelerator.num_processes,
-            train_s=round(self.train_s, 1),
+            train_s=round(self.readings.train_s, 1),
             parameters=sum(parameter.numel() for parameter in counted),
             figures=self.figures,
             versions=library_versions(),
@@ -365,17 +264,3 @@ class Run:
 def no_hidden_matrices(name: str, parameter: torch.nn.Parameter) -> bool:
     """Of a LoRA, none: Muon's step has full rank, and a thin matrix that starts at zero has not."""
     return False
-
-
-def refuse_impossible(recipe: Recipe) -> None:
-    """Raise TrainingError for what this machine cannot do: fp16 on a CPU, more processes than GPUs.
-
-    fp16's range asks for a scaled loss, and CPUs do not compute in it.
-    """
-    gpus, processes = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if recipe.precision == "fp16" and not gpus:
-        raise TrainingError(
-            "precision fp16 needs a CUDA GPU, and there is none: use bf16 or fp32 in the recipe."
-        )
-    if 0 < gpus < processes:
-        raise TrainingError(f"--devices {processes}, but this machine has {gpus} GPU(s).")

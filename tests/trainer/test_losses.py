@@ -57,6 +57,20 @@ def test_standardising_changes_the_latents_and_not_the_pictures() -> None:
     assert isinstance(vae, AutoencoderKL)
 
 
+def test_a_deeper_autoencoder_begins_as_the_one_it_starts_from(tmp_path: Path) -> None:
+    shape = {"size": 16, "block_out_channels": (8, 8), "latent_channels": 4, "norm_num_groups": 4}
+    known = load_or_make(None, Settings.model_validate(shape)).eval()
+    known.save_pretrained(tmp_path)
+    deeper = load_or_make(tmp_path, Settings.model_validate(shape | {"layers_per_block": 2}))
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        assert torch.equal(deeper(x).sample, known(x).sample)
+    own = [parameter for name, parameter in deeper.named_parameters() if ".resnets.1." in name]
+    assert own
+    picture_loss(deeper(x).sample, x, 2.0).backward()
+    assert any(p.grad is not None and bool(p.grad.any()) for p in own), "they can learn"
+
+
 def test_flow_loss_is_zero_for_the_true_velocity() -> None:
     x0, noise = torch.randn(5, 8, 4, 4), torch.randn(5, 8, 4, 4)
     s = torch.tensor([0.001, 0.25, 0.5, 0.75, 0.999])

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trainer.data.paraphrases import training_pairs
 
 PREFIXES = ("a ", "an ", "the ", "one ", "cute ", "a picture of a ", "a drawing of a ")
+NAMED, EXPLAINED = 0.4, 0.2  # shares of captions: the name; a keyword and the name; else keywords
+PAIRED = 0.65  # of captions of keywords: two of them
 
 Captions = dict[str, list[str]]  # language -> [full name, keyword, ...]
+
+
+def draw_captions(
+    captions: Sequence[Captions],
+    colours: Sequence[Mapping[str, str]],
+    indices: Sequence[int],
+    rng: random.Random,
+    empty: float,
+) -> list[str]:
+    """A caption for each picture at `indices`; `colours` is empty where no picture was changed."""
+    return [draw_caption(captions[i], rng, empty, colours[i] if colours else None) for i in indices]
 
 
 def draw_caption(
@@ -20,9 +33,10 @@ def draw_caption(
 ) -> str:
     """A caption for one training step; "" with probability `empty` (guidance).
 
-    In a language drawn at random (the first counts double): the name (half of the time), a keyword
-    and the name, or one or two keywords (never a held-out pair). English is at times given an
-    article, a plural or a slip of the finger, so that people need not guess the dataset's wording.
+    In a language drawn at random (the first counts double): the name, a keyword and the name, or
+    one or two keywords (never a held-out pair), each about as often as people ask that way. English
+    is at times given an article, a plural or a slip of the finger, so that people need not guess
+    the dataset's wording.
     """
     known = [language for language, phrases in captions.items() if phrases]
     if not known or rng.random() < empty:
@@ -30,9 +44,9 @@ def draw_caption(
     language = rng.choices(known, [2.0] + [1.0] * (len(known) - 1))[0]
     name, *keywords = captions[language]
     kind = rng.random()
-    if kind < 0.5 or not keywords:
+    if kind < NAMED or not keywords:
         caption = name
-    elif kind < 0.75:
+    elif kind < NAMED + EXPLAINED:
         caption = f"{rng.choice(keywords)} {name}"
     else:
         caption = _keywords(keywords, rng)
@@ -43,7 +57,7 @@ def draw_caption(
 
 
 def _keywords(keywords: list[str], rng: random.Random) -> str:
-    pairs = training_pairs(keywords) if rng.random() < 0.5 else []
+    pairs = training_pairs(keywords) if rng.random() < PAIRED else []
     if not pairs:
         return rng.choice(keywords)
     first, second = rng.choice(pairs)
@@ -76,6 +90,16 @@ def _slip(caption: str, rng: random.Random) -> str:
         )
     )
     return " ".join(words)
+
+
+def name_of(captions: Captions) -> str:
+    """The full name in the first language; "" where there is none."""
+    return next(iter(captions.values()), [""])[0]
+
+
+def prompts_to_show(asked: Sequence[str], captions: Sequence[Captions]) -> list[str]:
+    """What a sample sheet draws: the recipe's prompts, or the names of the first eight pictures."""
+    return [*asked] or [name_of(one) for one in captions[:8]]
 
 
 def all_phrases(captions: Captions) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trainer.data.compositions import COMPOSITIONS
+from trainer.data.order import step_seed
 from trainer.data.paraphrases import held_out_paraphrases
 
 Captions = Mapping[str, Sequence[str]]  # language -> [full name, keyword, ...]
@@ -118,11 +119,13 @@ def composition_questions(captions: Sequence[Captions]) -> list[Question]:
 
 def keyword_groups(
     captions: Sequence[Captions], smallest: int = 2, largest: int = 12
-) -> list[list[int]]:
-    """Pictures (by index) that share an English keyword, for keywords that say something: those of
-    few pictures. What "as different as real pictures of one kind" means."""
+) -> dict[str, list[int]]:
+    """English keyword -> the pictures (by index) that share it, for keywords that say something:
+    those of few pictures. What "as different as real pictures of one kind" means. In an order that
+    is always the same and says nothing of the words."""
     carriers: dict[str, list[int]] = {}
     for index, phrases in enumerate(captions):
         for word in {_lower(word) for word in list(phrases.get("en", ()))[1:]}:
             carriers.setdefault(word, []).append(index)
-    return [found for _, found in sorted(carriers.items()) if smallest <= len(found) <= largest]
+    words = sorted(carriers, key=lambda word: step_seed("keyword", word))
+    return {w: carriers[w] for w in words if smallest <= len(carriers[w]) <= largest}

@@ -23,7 +23,7 @@ class Plan:
     """How many prompts of each kind are drawn."""
 
     names: int
-    four_seeds: int  # of the names, drawn from four seeds
+    four_seeds: int  # keywords, and names, drawn from four seeds
     chinese: int
     misspelt: int
     paraphrases: int
@@ -34,11 +34,11 @@ class Plan:
     def total(self) -> int:
         """Pictures to draw, at most."""
         asked = self.names + self.chinese + self.misspelt + self.paraphrases + self.compositions
-        return asked + FOUR_SEEDS * self.four_seeds + self.from_captions
+        return asked + 2 * FOUR_SEEDS * self.four_seeds + self.from_captions
 
 
 FULL = Plan(100, 100, 100, 50, 100, 50, 600)
-QUICK = Plan(100, 8, 10, 10, 40, 50, 64)
+QUICK = Plan(100, 12, 10, 10, 40, 50, 64)
 
 
 @dataclass(slots=True)

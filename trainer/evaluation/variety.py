@@ -26,6 +26,34 @@ def measure(session: Session) -> None:
 
 
 def _diversity(session: Session) -> None:
+    """Four seeds of a keyword beside the real pictures that share it: the same request, answered
+    by drawing and by looking up. A name has one real picture only, so its drawings may agree."""
+    groups = protocols.keyword_groups(session.gallery.captions)
+    shared = {
+        word: group
+        for word, group in groups.items()
+        if sum(session.gallery.trained[i] for i in group) >= FOUR_SEEDS
+    }
+    keywords = list(shared or groups)[: session.plan.four_seeds]
+    names = _known_names(session)[: session.plan.four_seeds]
+    if not names or not keywords:
+        session.results.skipped.append(Skipped("diversity", "There are too few captions."))
+        return
+    real = distances.mean_spread([_features(session, groups[word]) for word in keywords])
+    session.add(
+        "diversity", _spread(session, keywords), real,
+        reference_name="the real pictures that share those keywords", target=0.5 * real,
+        note=f"mean distance between four drawings of one keyword, over {len(keywords)} keywords",
+    )  # fmt: skip
+    everywhere = distances.mean_spread([_features(session, group) for group in groups.values()])
+    session.add(
+        "diversity_of_names", _spread(session, names), everywhere,
+        reference_name="real pictures that share any keyword",
+        note=f"the same for {len(names)} full names, each of which was one picture in training",
+    )  # fmt: skip
+
+
+def _known_names(session: Session) -> list[str]:
     trained = [
         captions["en"][0]
         for captions, was in zip(session.gallery.captions, session.gallery.trained, strict=True)
@@ -33,21 +61,14 @@ def _diversity(session: Session) -> None:
     ]
     known = {name.casefold() for name in trained}
     names = [name for name in protocols.COMMON_NAMES if name.casefold() in known]
-    names = (names or sorted(trained))[: session.plan.four_seeds]
-    groups = protocols.keyword_groups(session.gallery.captions)
-    if not names or not groups:
-        session.results.skipped.append(Skipped("diversity", "There are too few captions."))
-        return
-    prompts = [name for name in names for _ in range(FOUR_SEEDS)]
-    seeds = [seed for _ in names for seed in range(FOUR_SEEDS)]
-    drawn = session.draw(prompts, seeds)
-    features = session.gallery.judge.features(drawn)
-    real = distances.mean_spread([session.gallery.features[torch.tensor(g)] for g in groups])
-    session.add(
-        "diversity", distances.mean_spread(features.split(FOUR_SEEDS)), real,
-        reference_name="real pictures that share a keyword", target=0.5 * real,
-        note=f"mean distance between four drawings of one name, over {len(names)} names",
-    )  # fmt: skip
+    return names or sorted(trained)
+
+
+def _spread(session: Session, prompts: Sequence[str]) -> float:
+    """Mean distance between the drawings of one prompt from four seeds, over the prompts."""
+    asked = [prompt for prompt in prompts for _ in range(FOUR_SEEDS)]
+    drawn = session.draw(asked, [seed for _ in prompts for seed in range(FOUR_SEEDS)])
+    return distances.mean_spread(session.gallery.judge.features(drawn).split(FOUR_SEEDS))
 
 
 def _sets(session: Session) -> None:

@@ -31,7 +31,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from generators.weights import STARTER, WeightsManifest, write_manifest
 from trainer import encoded
 from trainer.contract import TrainingError
-from trainer.data.captions import all_phrases, draw_caption
+from trainer.data.captions import all_phrases, draw_captions, name_of, prompts_to_show
 from trainer.data.clip_tokens import train_clip_tokenizer
 from trainer.export import save_half
 from trainer.initial import refuse_other_shape
@@ -202,10 +202,8 @@ class Objective:
 
     def batch(self, indices: list[int], seed: int) -> Batch:
         rng = random.Random(seed)
-        captions = [
-            draw_caption(self.captions[i], rng, self.settings.empty_captions, self.colours[i])
-            for i in indices
-        ]
+        empty = self.settings.empty_captions
+        captions = draw_captions(self.captions, self.colours, indices, rng, empty)
         return {"latents": self.latents[indices], "input_ids": self._tokens(captions)}
 
     def _tokens(self, captions: list[str]) -> Tensor:
@@ -241,9 +239,7 @@ class Objective:
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
         """The recipe's prompts (or the first captions), each with its own fixed seed."""
-        prompts = self.setting.recipe.prompts or [
-            next(iter(phrases.values()), [""])[0] for phrases in self.captions[:8]
-        ]
+        prompts = prompts_to_show(self.setting.recipe.prompts, self.captions)
         rngs = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
         pictures = self.pipeline()(
             prompts,
@@ -269,7 +265,7 @@ class Objective:
         rng = torch.Generator().manual_seed(0)
         noise = torch.randn(latents.shape, generator=rng)
         s = (torch.arange(len(latents)) + 0.5) / len(latents)
-        names = [next(iter(phrases.values()), [""])[0] for phrases in captions]
+        names = [name_of(phrases) for phrases in captions]
         loss = 0.0
         for start in range(0, len(latents), 64):
             rows = slice(start, start + 64)

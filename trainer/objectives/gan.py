@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from generators.nn import painter
 from generators.nn.painter import Reading, Shape, WordPainter
-from generators.weights import WeightsManifest, read_manifest, write_manifest
-from trainer import encoded, latents
+from generators.weights import WeightsManifest, write_manifest
+from trainer import encoded, initial, latents
 from trainer.adversarial import frozen
-from trainer.data.captions import draw_caption
+from trainer.data.captions import draw_captions, name_of, prompts_to_show
 from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
@@ -196,8 +196,7 @@ class Objective:
 
     def _generator(self) -> WordPainter:
         init, settings = self.setting.init, self.settings
-        manifest = read_manifest(init) if init is not None else None
-        if init is not None and manifest is not None and manifest.generator == "gan":
+        if init is not None and initial.holds(init, "gan"):
             return painter.load(init, self.device, torch.float32).requires_grad_(True)
         return WordPainter(
             Shape(
@@ -217,27 +216,19 @@ class Objective:
     def batch(self, indices: list[int], seed: int) -> Batch:
         rng = random.Random(seed)
         empty = self.settings.empty_captions
-        texts = [
-            draw_caption(self.captions[i], rng, empty, self.colours[i] if self.colours else None)
-            for i in indices
-        ]
+        texts = draw_captions(self.captions, self.colours, indices, rng, empty)
         return {"latents": self.latents[indices], "ids": self.module.generator.reading.ids(texts)}
 
     @torch.no_grad()
     def _draw(self, prompts: list[str], seeds: list[int]) -> Tensor:
         """Latents, each with its own seed."""
         ids = self.module.generator.reading.ids(prompts).to(self.device)
-        z = [
-            torch.randn(self.settings.chance, generator=torch.Generator().manual_seed(seed))
-            for seed in seeds
-        ]
-        return self.module.generator(torch.stack(z).to(self.device), ids).cpu()
+        z = latents.chance(seeds, self.settings.chance)
+        return self.module.generator(z.to(self.device), ids).cpu()
 
     def sample(self, folder: Path, name: str) -> Path:
         """The recipe's prompts (or the first captions), each with its own fixed seed."""
-        prompts = self.setting.recipe.prompts or [
-            next(iter(phrases.values()), [""])[0] for phrases in self.captions[:8]
-        ]
+        prompts = prompts_to_show(self.setting.recipe.prompts, self.captions)
         drawn = self._draw(prompts, list(range(len(prompts))))
         pictures = latents.decode(self.vae, drawn)
         return save_sheet(sheet(pictures, columns=min(8, len(prompts))), folder, name)
@@ -254,7 +245,7 @@ class Objective:
             count = min(256, len(captions))
             if not count:
                 continue
-            names = [next(iter(captions[i].values()), [""])[0] for i in range(count)]
+            names = [name_of(one) for one in captions[:count]]
             drawn = torch.stack([self._draw(names, [seed] * count) for seed in range(8)])
             away = (drawn - real[:count]).square().mean((2, 3, 4)).amin(0).sqrt()
             figures[f"{split}_nearest_rms"] = float(away.mean())

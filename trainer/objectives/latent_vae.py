@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from generators.nn import word_vae
 from generators.nn.word_vae import Shape, WordVae
-from generators.weights import WeightsManifest, read_manifest, write_manifest
-from trainer import latents
+from generators.weights import WeightsManifest, write_manifest
+from trainer import initial, latents
 from trainer.data import images
-from trainer.data.captions import draw_caption
+from trainer.data.captions import draw_captions, name_of, prompts_to_show
 from trainer.data.damage import damaged, noisy
 from trainer.data.images import Pictures
 from trainer.data.order import step_seed
@@ -139,9 +139,7 @@ class Objective:
 
     def _net(self) -> WordVae:
         init, settings = self.setting.init, self.settings
-        manifest = read_manifest(init) if init is not None else None
-        own = init is not None and (init / "config.json").is_file() and manifest is not None
-        if own and manifest is not None and "autoencoder" in manifest.parts and init is not None:
+        if init is not None and initial.holds(init, "vae"):
             return word_vae.load(init, self.device, torch.float32).requires_grad_(True)
         return WordVae(
             Shape(
@@ -161,10 +159,7 @@ class Objective:
     def batch(self, indices: list[int], seed: int) -> Batch:
         rng = random.Random(seed)
         empty = self.settings.empty_captions
-        texts = [
-            draw_caption(self.captions[i], rng, empty, self.colours[i] if self.colours else None)
-            for i in indices
-        ]
+        texts = draw_captions(self.captions, self.colours, indices, rng, empty)
         pairs = [rng.randrange(len(self.clean)) for _ in indices[: max(1, len(indices) // 2)]]
         return {
             "latents": self.latents[indices],
@@ -176,15 +171,10 @@ class Objective:
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
         """The recipe's prompts; then a blend of two held-out pictures; then noisy ones, cleaned."""
-        prompts = self.setting.recipe.prompts or [
-            next(iter(phrases.values()), [""])[0] for phrases in self.captions[:8]
-        ]
+        prompts = prompts_to_show(self.setting.recipe.prompts, self.captions)
         net = self.module.net
-        noise = [
-            torch.randn(self.settings.chance, generator=torch.Generator().manual_seed(seed))
-            for seed in range(len(prompts))
-        ]
-        drawn = net.imagine(torch.stack(noise).to(self.device), self._ids(prompts)).cpu()
+        noise = latents.chance(range(len(prompts)), self.settings.chance)
+        drawn = net.imagine(noise.to(self.device), self._ids(prompts)).cpu()
         source = self.held_out if len(self.held_out) else None
         rows = [latents.decode(self.vae, drawn)]
         if source is not None:
@@ -225,7 +215,7 @@ class Objective:
         alone = torch.cat(
             [latents.decode(self.vae, latents.encode(self.vae, x)) for x in noised.split(64)]
         )
-        names = [next(iter(c.values()), [""])[0] for c in self.captions[:256]]
+        names = [name_of(one) for one in self.captions[:256]]
         first, second = (
             net.imagine(
                 torch.randn(len(names), self.settings.chance, generator=rng).to(self.device),

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from generators.nn import super_resolution
 from generators.nn.super_resolution import Enlarger, Shape
-from generators.weights import WeightsManifest, read_manifest, write_manifest
-from trainer import latents
+from generators.weights import WeightsManifest, write_manifest
+from trainer import initial, latents
 from trainer.data import artwork, images
 from trainer.data.images import Pictures
 from trainer.objective import Batch, Card, Setting, save_sheet
@@ -108,8 +108,7 @@ class Objective:
         self.held_out = images.load(setting.dataset, "held_out", settings.size)
         self.dataset_size = len(self.train)
         self.artworks = invented(range(settings.artworks), 2 * settings.size)
-        manifest = read_manifest(setting.init) if setting.init else None
-        continued = manifest is not None and manifest.generator == "super_resolution"
+        continued = setting.init is not None and initial.holds(setting.init, "super_resolution")
         vae = latents.load_autoencoder(
             latents.find_autoencoder(None if continued else setting.init), setting.device
         )

@@ -218,8 +218,23 @@ def standardise(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
     into.bias[channels:] -= 2 * deviation.log()  # log-variances of the scaled latents
 
 
+@torch.no_grad()
+def deepened(known: AutoencoderKL, deeper: AutoencoderKL) -> AutoencoderKL:
+    """`deeper`, which has more residual blocks a level, made to compute what `known` does.
+
+    The blocks it has beyond those of `known` begin as the identity: their last convolution is 0
+    (He et al., "Bag of tricks for image classification", 2019, section 3.1, "zero gamma").
+    """
+    own = known.state_dict()
+    deeper.load_state_dict(own, strict=False)
+    for name, parameter in deeper.named_parameters():
+        if name not in own and ".conv2." in name:
+            parameter.zero_()
+    return deeper
+
+
 def load_or_make(init: Path | None, settings: Settings) -> AutoencoderKL:
-    """The autoencoder in `init`, or a fresh one of the recipe's shape; float32."""
+    """The autoencoder in `init`, deepened where the recipe asks for more, or a fresh one."""
     if init is not None:
         init = init / "vae" if (init / "vae").is_dir() else init
         vae = AutoencoderKL.from_pretrained(init, torch_dtype=torch.float32)
@@ -228,7 +243,13 @@ def load_or_make(init: Path | None, settings: Settings) -> AutoencoderKL:
             "latent_channels": vae.config.latent_channels,
         }
         refuse_other_shape(settings, found, init)
-        return vae
+        more = settings.layers_per_block - vae.config.layers_per_block
+        return deepened(vae, make(settings)) if more > 0 else vae
+    return make(settings)
+
+
+def make(settings: Settings) -> AutoencoderKL:
+    """A fresh autoencoder of the recipe's shape; float32."""
     levels = len(settings.block_out_channels)
     return AutoencoderKL(
         sample_size=settings.size,

@@ -109,6 +109,10 @@ def test_a_copyist_is_recognised_and_found_out(gallery: Gallery, dataset: Path) 
     assert figures["misspelt_name_top5"].value < 1
     assert figures["diversity"].value == 0, "four equal pictures"
     assert figures["diversity"].met is False
+    assert figures["diversity"].reference is not None
+    assert figures["diversity"].reference > 1
+    assert figures["diversity_of_names"].value == 0
+    assert figures["diversity_of_names"].target is None
     assert figures["nearest_training"].value == pytest.approx(0, abs=1e-5)
     assert figures["nearest_training"].reference is not None
     assert figures["nearest_training"].reference > 1

@@ -54,8 +54,8 @@ def test_a_paraphrase_is_answered_by_every_picture_with_both_words() -> None:
 
 
 def test_groups_share_a_keyword_that_few_have() -> None:
-    assert keyword_groups(CAPTIONS) == [[2, 3]]
-    assert keyword_groups([{"en": ["x", "same"]}] * 20, largest=12) == []
+    assert keyword_groups(CAPTIONS) == {"doubt": [2, 3]}
+    assert keyword_groups([{"en": ["x", "same"]}] * 20, largest=12) == {}
 
 
 def test_a_slip_drops_one_letter_of_the_longest_word() -> None:
