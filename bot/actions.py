@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.core import answers
-from bot.core.chat import Action, Command, Invocation, Reply
+from bot.core.chat import Action, Command, Invocation, Menu, Reply, Text
 from bot.core.domain import Job, JobState
 from bot.core.i18n import replies
 from bot.errors import NotFound
@@ -30,6 +30,15 @@ def shared_actions(commands: Mapping[str, Command]) -> Mapping[str, Action]:
         "unfav": Action(_favorite(commands, on=False)),
         "show": Action(_show(commands), owner_only=False),
     }
+
+
+def shared_menus() -> tuple[Menu, ...]:
+    """What the menu of a message offers, in its order; the actions are those above."""
+    return (
+        Menu(Text(en="Upscale", zh="放大"), action="upscale"),
+        Menu(Text(en="Show prompt", zh="查看提示词"), action="details"),
+        Menu(Text(en="Report", zh="举报"), action="report"),
+    )
 
 
 async def _cancel(services: Services, invocation: Invocation, job: Job) -> Reply:

@@ -59,6 +59,9 @@ class Origin:
     platform_roles: tuple[str, ...] = ()  # role ids on the platform, for role quotas
     locale: str = DEFAULT_LANGUAGE
     community_name: str = ""
+    channel_external_id: str = ""  # where in the community; empty where it has no channels
+    parent_channel_external_id: str = ""  # of a thread: the channel that it is in
+    age_restricted: bool = False  # the platform lets only adults in here
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,8 @@ class Invocation:
     is stored with the delivery and handed back untouched, perhaps after a restart. Either
     `command` with `options` (raw, as the platform gave them) or `text` (typed after the command,
     still to be parsed) is set, or `action` for a button. `uploads` are the files sent along, by the
-    name of the `image` option each is for; an option given both ways takes its file.
+    name of the `image` option each is for; an option given both ways takes its file. `names` is
+    what the platform calls the members, channels and roles among the options, by their id.
     """
 
     id: str
@@ -97,6 +101,7 @@ class Invocation:
     address: Mapping[str, Any] = field(default_factory=dict)
     private: bool = False  # the answer is for this member alone
     uploads: Mapping[str, Upload] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class OptionType(StrEnum):
@@ -105,6 +110,9 @@ class OptionType(StrEnum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     IMAGE = "image"  # a file in `Invocation.uploads`, or words that name a picture of the history
+    MEMBER = "member"  # these three: an id of the platform's, which may offer a picker of its own;
+    CHANNEL = "channel"  # typed mentions (`<@1>`, `<#1>`, `<@&1>`) are read as their id
+    ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +169,7 @@ class Button:
     description: str
     style: ButtonStyle = ButtonStyle.SECONDARY
     pressed: bool | None = None  # a toggle that is on or off; None for a plain button
+    among_others: bool = False  # left out where nobody else reads along (the web, a direct message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +220,9 @@ class Reply:
     """What a member gets to see. Everything is plain text: platforms escape, nothing is markup.
 
     With `ticket` set the work has only been admitted; the answer follows as a delivery.
-    `ephemeral` asks the platform to show it to this member alone. `replaces_message` edits the
-    message the button hung on instead of adding one.
+    `ephemeral` asks the platform to show it to this member alone. `direct` asks to send it to them
+    as a direct message, to keep; where there is no such thing it is as good as `ephemeral`.
+    `replaces_message` edits the message the button hung on instead of adding one.
     """
 
     text: str = ""
@@ -225,6 +235,7 @@ class Reply:
     buttons: tuple[tuple[Button, ...], ...] = ()
     form: Form | None = None
     ephemeral: bool = False
+    direct: bool = False
     replaces_message: bool = False
     removes_message: bool = False
 
@@ -280,3 +291,16 @@ class Action:
 
     run: Callable[[Any, Invocation, Job], Awaitable[Reply]]
     owner_only: bool = True  # only the job's owner (and moderators) may press it
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """An entry of the menu that a platform shows on a message: runs an action on the message's job.
+
+    The platform finds the job in the signed buttons of the message itself (`Signer.read`) and
+    invokes `Invocation(action=signer.button(menu.action, job_id))`; a message without any of ours
+    is answered by the platform."""
+
+    title: Text
+    action: str
+    role: Role = Role.MEMBER

@@ -69,6 +69,17 @@ class SendsOnce(Protocol):
         ...
 
 
+@runtime_checkable
+class Notifies(Protocol):
+    """A platform that can speak up unasked: a case in the moderators' channel."""
+
+    async def notify(self, channel_external_id: str, reply: Reply, *, nonce: str) -> str:
+        """Post a message and return its id. The same nonce (at most 25 characters) again, soon
+        after, shows nothing twice. Raises DeliveryRetry, or DeliveryGone where the channel is gone
+        or closed to us."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a member stands in the fair order of a community.
