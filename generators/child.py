@@ -14,7 +14,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Literal
 
 import structlog
@@ -29,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_S = 0.05
 _FAILED_STARTS = 3
+_GRACE_S = 1.0  # for a child that was told to end
 
 
 class ChildDied(Exception):
@@ -91,7 +91,9 @@ class ModelChild:
         self._up = asyncio.Event()
         self._came_up = False
         self._failed_starts = 0
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = processes.Keeper(
+            "model child", self._one_child, self._after_death, first_pause_s=_FIRST_PAUSE_S
+        )
 
     @property
     def pid(self) -> int | None:
@@ -99,22 +101,11 @@ class ModelChild:
         return self._process.pid if self._process is not None else None
 
     async def __aenter__(self) -> ModelChild:
-        keeping = processes.keep_alive(
-            "model child", self._one_child, self._after_death, first_pause_s=_FIRST_PAUSE_S
-        )
-        self._keeper = asyncio.create_task(keeping, name="model-child")
+        self._keeper.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+    async def __aexit__(self, *_: object) -> None:
+        await self._keeper.stop()
 
     def watch(self, on_status: Callable[[], None]) -> None:
         """Call this whenever `status` has changed."""
@@ -211,27 +202,20 @@ class ModelChild:
 
     async def _one_child(self) -> int:
         """One child's life; returns its exit status. Cancelled, it ends the child first."""
-        ours, theirs = socket.socketpair()
-        try:
-            reader, writer = await processes.streams(ours)
-        except BaseException:
-            theirs.close()
-            raise
-        try:
-            self._process = await processes.start(self._command, theirs, self._environment)
-            self._writer = writer
-            with suppress(ConnectionError, frames.FrameError, KeyError):
-                while (frame := await frames.read(reader)) is not None:
-                    self._take(frame)
-            self._up.clear()
-            return await processes.ended(self._process, grace_s=1.0)
-        finally:
-            self._writer = None
-            self._up.clear()
-            await processes.hang_up(writer)
-            if self._process is not None:
-                await processes.stop(self._process, grace_s=1.0)
-                self._process = None
+        async with processes.linked(self._spawn, grace_s=_GRACE_S) as link:
+            self._process, self._writer = link.process, link.writer
+            try:
+                with suppress(ConnectionError, frames.FrameError, KeyError):
+                    while (frame := await frames.read(link.reader)) is not None:
+                        self._take(frame)
+                self._up.clear()
+                return await processes.ended(link.process, grace_s=_GRACE_S)
+            finally:
+                self._up.clear()
+                self._process = self._writer = None
+
+    async def _spawn(self, end: socket.socket) -> processes.ProcessHandle:
+        return await processes.start(self._command, end, self._environment)
 
     def _take(self, frame: frames.Frame) -> None:
         header = frame.header

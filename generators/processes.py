@@ -14,8 +14,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +42,19 @@ class ProcessHandle(Protocol):
     def terminate(self) -> None: ...
 
     def kill(self) -> None: ...
+
+
+Spawn = Callable[[socket.socket], Awaitable[ProcessHandle]]
+"""Starts a child on its end of a socket pair (and closes our copy of it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A running child and our end of its socket pair."""
+
+    process: ProcessHandle
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
 
 def module_command(module: str) -> list[str]:
@@ -82,6 +96,26 @@ async def streams(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.Str
         raise
 
 
+@asynccontextmanager
+async def linked(spawn: Spawn, *, grace_s: float) -> AsyncIterator[Linked]:
+    """A child at the other end of a new socket pair. After the block we hang up and end it: asked
+    first, killed after `grace_s`."""
+    ours, theirs = socket.socketpair()
+    try:
+        reader, writer = await streams(ours)
+    except BaseException:
+        theirs.close()
+        raise
+    process: ProcessHandle | None = None
+    try:
+        process = await spawn(theirs)
+        yield Linked(process, reader, writer)
+    finally:
+        await hang_up(writer)
+        if process is not None:
+            await stop(process, grace_s=grace_s)
+
+
 async def hang_up(writer: asyncio.StreamWriter) -> None:
     """Close our end of a socket pair, and wait until it is closed."""
     writer.close()
@@ -89,33 +123,52 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-async def keep_alive(
-    what: str,
-    live: Callable[[], Awaitable[int]],
-    after: Callable[[int], bool],
-    *,
-    first_pause_s: float,
-) -> None:
-    """Start a child again whenever it has ended, until cancelled.
+class Keeper:
+    """Starts a child again whenever it has ended, in the background between `start` and `stop`.
 
     `live` is one child's life and gives its exit status; where it raises OSError, the child could
     not be started. `after` is told of each end, before the pause, and says whether it was a good
     life. Pauses double from `first_pause_s`, and begin anew after a good or long life.
     """
-    loop = asyncio.get_running_loop()
-    pause_s = first_pause_s
-    while True:
-        began = loop.time()
-        try:
-            status = await live()
-        except OSError as error:
-            status = 1
-            log.error(f"the {what} cannot be started", error=str(error))
-        if after(status) or loop.time() - began > LONGEST_PAUSE_S:
-            pause_s = first_pause_s
-        log.warning(f"the {what} has ended", status=status, starts_again_in_s=pause_s)
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def __init__(
+        self,
+        what: str,
+        live: Callable[[], Awaitable[int]],
+        after: Callable[[int], bool],
+        *,
+        first_pause_s: float,
+    ) -> None:
+        self._what, self._live, self._after = what, live, after
+        self._first_pause_s = first_pause_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Returns at once."""
+        self._task = asyncio.create_task(self._keep_alive(), name=self._what)
+
+    async def stop(self) -> None:
+        """Cancel the life that is being lived, and wait until it is over."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _keep_alive(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = self._first_pause_s
+        while True:
+            began = loop.time()
+            try:
+                status = await self._live()
+            except OSError as error:
+                status = 1
+                log.error(f"the {self._what} cannot be started", error=str(error))
+            if self._after(status) or loop.time() - began > LONGEST_PAUSE_S:
+                pause_s = self._first_pause_s
+            log.warning(f"the {self._what} has ended", status=status, starts_again_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 async def stop(process: ProcessHandle, *, grace_s: float) -> int:

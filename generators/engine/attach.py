@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 
 from generators import processes
-from generators.engine.local import Spawn
 from generators.settings import GeneratorSettings
 
 log = structlog.get_logger(__name__)
@@ -65,7 +64,7 @@ class _Attached:
 
 
 @asynccontextmanager
-async def listening(data_dir: Path) -> AsyncIterator[Spawn]:
+async def listening(data_dir: Path) -> AsyncIterator[processes.Spawn]:
     """Listen for workers; yields what `LocalEngine(spawn=...)` needs. Raises AttachError."""
     path = _socket_path(data_dir)
     path.unlink(missing_ok=True)

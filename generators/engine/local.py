@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import structlog
@@ -37,9 +36,6 @@ from generators.engine.port import (
 from generators.settings import PREFIX, GeneratorSettings
 
 log = structlog.get_logger(__name__)
-
-Spawn = Callable[[socket.socket], Awaitable[processes.ProcessHandle]]
-"""Starts a worker on its end of a socket pair (and closes our copy of it)."""
 
 _EVENT: TypeAdapter[EngineEvent] = TypeAdapter(EngineEvent)
 _MAX_EVENTS = 4096
@@ -68,7 +64,7 @@ class LocalEngine:
         settings: GeneratorSettings,
         *,
         runner: str = "generators.runner",
-        spawn: Spawn | None = None,
+        spawn: processes.Spawn | None = None,
         silence_s: float = 30.0,
         redeliver_s: float = 5.0,
         grace_s: float = 5.0,
@@ -85,7 +81,9 @@ class LocalEngine:
         self._workers: set[str] = set()
         self._writer: asyncio.StreamWriter | None = None
         self._process: processes.ProcessHandle | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = processes.Keeper(
+            "worker", self._one_worker, self._after_death, first_pause_s=_FIRST_PAUSE_S
+        )
         self._closed = False
 
     @property
@@ -94,23 +92,12 @@ class LocalEngine:
         return self._process.pid if self._process is not None else None
 
     async def __aenter__(self) -> LocalEngine:
-        keeping = processes.keep_alive(
-            "worker", self._one_worker, self._after_death, first_pause_s=_FIRST_PAUSE_S
-        )
-        self._keeper = asyncio.create_task(keeping, name="local-engine")
+        self._keeper.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._closed = True
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+        await self._keeper.stop()
         self._event_came.set()
         self._result_came.set()
 
@@ -195,25 +182,15 @@ class LocalEngine:
 
     async def _one_worker(self) -> int:
         """One worker's life; returns its exit status. Cancelled, it ends the worker first."""
-        ours, theirs = socket.socketpair()
-        try:
-            reader, writer = await processes.streams(ours)
-        except BaseException:
-            theirs.close()
-            raise
-        try:
-            self._process = await self._spawn(theirs)
-            self._writer = writer
-            for held in list(self._held.values()):
-                self._deliver(held)
-            await self._listen(reader)
-            return await processes.ended(self._process, grace_s=self._grace_s)
-        finally:
-            self._writer = None
-            await processes.hang_up(writer)
-            if self._process is not None:
-                await processes.stop(self._process, grace_s=self._grace_s)
-                self._process = None
+        async with processes.linked(self._spawn, grace_s=self._grace_s) as link:
+            self._process, self._writer = link.process, link.writer
+            try:
+                for held in list(self._held.values()):
+                    self._deliver(held)
+                await self._listen(link.reader)
+                return await processes.ended(link.process, grace_s=self._grace_s)
+            finally:
+                self._process = self._writer = None
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         """Take what the worker says until it is gone or has been silent for too long."""
@@ -257,7 +234,7 @@ class LocalEngine:
 
     def _after_death(self, status: int) -> bool:
         """Say that the worker is gone, and count a strike against what was running, unless it was
-        told to end. No life counts as good but a long one: see `processes.keep_alive`."""
+        told to end. No life counts as good but a long one: see `processes.Keeper`."""
         blame = status != 0
         for worker_id in sorted(self._workers):
             self._tell(Capacity(worker_id=worker_id, state="gone", slots=0, held=0))
