@@ -3,12 +3,9 @@
 An item's noise is drawn from its seed; a variation mixes in the noise of another seed by some
 strength (`sampling.slerp`). A variation of a variation starts from the noise of exactly the item
 one has clicked on, so the earlier steps travel along as `variation_trail`: `seed:strength` joined
-by commas, oldest first. A generator with the capability `variation` has the params
-
-    variation_seed: int | None, variation_strength: float, variation_trail: str
-
-and draws item i from `steps(params, i)`, mixed one after another into the noise of the request's
-seed (of the seed itself, not seed + i, as soon as there is a step).
+by commas, oldest first. A generator with the capability `variation` takes `VariationParams` and
+draws item i from `steps(params, i)`, mixed one after another into the noise of the request's seed
+(of the seed itself, not seed + i, as soon as there is a step).
 """
 
 from __future__ import annotations
@@ -17,15 +14,30 @@ from typing import Any
 
 from pydantic import Field
 
-from generators.contract import MAX_SEED
+from generators.contract import MAX_SEED, Params
 
 MAX_TRAIL_CHARACTERS = 400
 TRAIL_PATTERN = r"^(\d{1,10}:[01](\.\d{1,4})?(,\d{1,10}:[01](\.\d{1,4})?)*)?$"
 
 
-def trail_field() -> Any:
-    """The param `variation_trail` of a generator that knows variations."""
-    return Field(
+class VariationParams(Params):
+    """What a generator takes that knows relatives."""
+
+    variation_seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="Seed of the noise mixed into the seed's own, for relatives: with a"
+        " variation_strength above 0 every item keeps the noise of the seed itself (not seed + i),"
+        " and item i mixes in the noise of variation_seed + i.",
+    )
+    variation_strength: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
+    )
+    variation_trail: str = Field(
         default="",
         max_length=MAX_TRAIL_CHARACTERS,
         pattern=TRAIL_PATTERN,

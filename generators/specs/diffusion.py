@@ -6,18 +6,17 @@ ends where it begins.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from generators.contract import MAX_SEED, GeneratorSpec, Params
-from generators.variations import trail_field
+from generators.contract import GeneratorSpec
+from generators.picture_params import Prompt, Upscale
+from generators.variations import VariationParams
 
 
-class DiffusionParams(Params):
+class DiffusionParams(VariationParams):
     """Inputs of a text-to-image pipeline, named as diffusers names them."""
 
-    prompt: str = Field(min_length=1, max_length=1000, description="What the picture shows.")
+    prompt: Prompt
     negative_prompt: str = Field(
         default="", max_length=1000, description="What the picture should not show."
     )
@@ -32,21 +31,6 @@ class DiffusionParams(Params):
     )
     height: int | None = Field(default=None, ge=32, le=2048, description="Height in pixels.")
     width: int | None = Field(default=None, ge=32, le=2048, description="Width in pixels.")
-    variation_seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of the noise mixed into the seed's own, for relatives: with a"
-        " variation_strength above 0 every item keeps the noise of the seed itself (not seed + i),"
-        " and item i mixes in the noise of variation_seed + i.",
-    )
-    variation_strength: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=1.0,
-        description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
-    )
-    variation_trail: str = trail_field()
     strength: float = Field(
         default=0.6,
         ge=0.05,
@@ -54,11 +38,7 @@ class DiffusionParams(Params):
         description="How far to go from the attached picture: near 0 keeps it, 1 ignores it.",
         json_schema_extra={"zh": "与所附图片的差距：接近 0 保留原图，1 忽略原图。"},
     )
-    upscale: Literal[1, 2, 4] | None = Field(
-        default=None,
-        description="How many times larger the finished picture is made, in each direction.",
-        json_schema_extra={"zh": "完成后把宽和高放大几倍。"},
-    )
+    upscale: Upscale = None
     frames: int = Field(
         default=0,
         ge=0,

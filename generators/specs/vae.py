@@ -6,15 +6,14 @@ the two; with `image` alone it gives that picture back without noise and damage.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from generators.contract import MAX_SEED, GeneratorSpec, Params
-from generators.variations import trail_field
+from generators.contract import GeneratorSpec
+from generators.picture_params import Truncation, Upscale
+from generators.variations import VariationParams
 
 
-class VaeParams(Params):
+class VaeParams(VariationParams):
     """Inputs of the VAE; the pictures themselves travel as the inputs `image` and `image_b`."""
 
     prompt: str = Field(
@@ -24,27 +23,7 @@ class VaeParams(Params):
         description="What the picture shows; not read where pictures are given.",
         json_schema_extra={"zh": "画面内容；附有图片时不使用。"},
     )
-    truncation: float | None = Field(
-        default=None,
-        ge=0.0,
-        le=2.0,
-        description="How far to stray: 0 draws the typical picture, 1 as learned, more is wilder.",
-        json_schema_extra={"zh": "变化的幅度：0 画最典型的样子，1 如所学，更大则更随性。"},
-    )
-    variation_seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of the noise mixed into the seed's own, for relatives: item i mixes in"
-        " the noise of variation_seed + i.",
-    )
-    variation_strength: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=1.0,
-        description="0 keeps the seed's noise, 1 takes the variation seed's (spherical mix).",
-    )
-    variation_trail: str = trail_field()
+    truncation: Truncation = None
     blend: float = Field(
         default=0.5,
         ge=0.0,
@@ -61,11 +40,7 @@ class VaeParams(Params):
         " model alone.",
         json_schema_extra={"zh": "清理的力度：0 仅通过编码器，1 完全相信模型。"},
     )
-    upscale: Literal[1, 2, 4] | None = Field(
-        default=None,
-        description="How many times larger the finished picture is made, in each direction.",
-        json_schema_extra={"zh": "完成后把宽和高放大几倍。"},
-    )
+    upscale: Upscale = None
 
 
 SPEC = GeneratorSpec(
