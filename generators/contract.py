@@ -140,6 +140,10 @@ class BadRequest(Exception):
         self.en, self.zh = en, en if zh is None else zh
 
 
+CANCELLED = BadRequest("The request was cancelled.", "请求已取消。")
+"""A model's answer in the place of a request that nobody wants any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """What one request got: its items, in order, and the params as they were really used."""

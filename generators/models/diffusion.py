@@ -12,14 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import structlog
 import torch
 from PIL import Image
 
 from generators import media, variations, video
-from generators.contract import BadRequest, Generated, GenerateRequest, Media, OnStep
-from generators.nn import pipelines, super_resolution
+from generators.contract import (
+    CANCELLED,
+    BadRequest,
+    Generated,
+    GenerateRequest,
+    Media,
+    OnStep,
+)
+from generators.nn import pipelines, pixels, super_resolution
 from generators.nn.adapters import AdapterSlots, PipelineHost
 from generators.nn.noise import Noise, orbit
 from generators.nn.pipeline_pass import DrawSettings, PipelinePass, Progress, Row
@@ -44,7 +50,6 @@ _BLOCKED = (
     "The safety checker of this model held the picture back; try other words.",
     "这个模型的安全检查拦下了这张图，请换一种说法。",
 )
-_CANCELLED = ("The request was cancelled.", "请求已取消。")
 
 
 @dataclass(slots=True, eq=False)
@@ -272,7 +277,7 @@ class Model:
         if any(row.blocked for row in rows):
             return BadRequest(*_BLOCKED)
         if any(row.image is None for row in rows):
-            return BadRequest(*_CANCELLED)
+            return CANCELLED
         drawn = items[0].pictures[0]
         params = request.params.model_dump() | {
             "guidance_scale": settings.guidance_scale,
@@ -303,13 +308,9 @@ class Model:
         at_once = max(1, _ENLARGED_AT_ONCE // (pictures[0].width * pictures[0].height))
         large: list[Image.Image] = []
         for first in range(0, len(pictures), at_once):
-            stacked = np.stack([np.asarray(p.convert("RGB")) for p in pictures[first:][:at_once]])
-            pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
-            pixels = pixels.to(self._runtime.device)
-            out = super_resolution.enlarge(self._upscaler, pixels, scale)  # (B, 3, H, W)
-            values = ((out + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            arrays = values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-            large += [Image.fromarray(array) for array in arrays]
+            small = pixels.of_pictures([p.convert("RGB") for p in pictures[first:][:at_once]])
+            small = small.to(self._runtime.device)
+            large += pixels.to_pictures(super_resolution.enlarge(self._upscaler, small, scale))
         return large
 
 

@@ -10,14 +10,12 @@ from typing import Any
 
 import torch
 
-from generators import media, variations
-from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, Step
+from generators.contract import CANCELLED, BadRequest, Generated, GenerateRequest, OnStep, Step
 from generators.nn import painter
-from generators.nn.darkroom import Darkroom, chance, folder_of, resolved_scale
+from generators.nn.darkroom import Darkroom, chance, folder_of
 from generators.nn.painter import WordPainter
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, tensors_bytes
-from generators.weights import weights_hash
 
 STEPS = 2  # painted, developed
 
@@ -25,23 +23,18 @@ STEPS = 2  # painted, developed
 class Model:
     """A loaded generator net with its darkroom."""
 
-    libraries = ("torch", "diffusers", "pillow")
+    libraries = Darkroom.libraries
 
-    def __init__(
-        self, net: WordPainter, darkroom: Darkroom, entry: ModelEntry, provenance_hash: str
-    ) -> None:
+    def __init__(self, net: WordPainter, darkroom: Darkroom) -> None:
         self.net = net
         self.darkroom = darkroom
-        self.entry = entry
         self.memory_bytes = tensors_bytes([net]) + darkroom.memory_bytes
-        self._hash = provenance_hash
 
     @classmethod
     def load(cls, entry: ModelEntry, runtime: Runtime) -> Model:
         """Load from the entry's folder. Raises WeightsError where it is none of ours."""
-        folder = folder_of(entry)
-        net = painter.load(folder, runtime.device, runtime.dtype_for(entry))
-        return cls(net, Darkroom.load(entry, runtime), entry, weights_hash(folder))
+        net = painter.load(folder_of(entry), runtime.device, runtime.dtype_for(entry))
+        return cls(net, Darkroom.load(entry, runtime))
 
     @torch.inference_mode()
     def generate(
@@ -49,11 +42,11 @@ class Model:
     ) -> list[Generated | BadRequest]:
         """Draw all items of the batch together; see `contract.Model`."""
         params: list[Any] = [request.params for request in requests]
-        scale = resolved_scale(self.entry, params[0].upscale)
+        scale = self.darkroom.scale(params[0].upscale)
         problem = self.darkroom.scale_problem(scale)
         if problem is not None:
             return [problem for _ in requests]
-        strays = [self._stray(p.truncation) for p in params]
+        strays = [self.darkroom.stray(p.truncation) for p in params]
         width, device = self.net.shape.chance, self.darkroom.device
         z = torch.cat([s * chance(r, width) for s, r in zip(strays, requests, strict=True)])
         prompts = [r.params.prompt for r in requests for _ in range(r.count)]  # type: ignore[attr-defined]
@@ -62,24 +55,11 @@ class Model:
         parts = latents.split([r.count for r in requests])
         wanted = [index for index, r in enumerate(requests) if r.job_id not in unwanted]
         pictures = iter(self.darkroom.develop(torch.cat([parts[i] for i in wanted]), scale))
-        answers: list[Generated | BadRequest] = [
-            BadRequest("The request was cancelled.", "请求已取消。") for _ in requests
-        ]
+        answers: list[Generated | BadRequest] = [CANCELLED for _ in requests]
         for index in wanted:
             request = requests[index]
-            items = [
-                media.png(next(pictures), media.Provenance("gan", self._hash, _seed(request, seed)))
-                for seed in request.item_seeds()
-            ]
+            items = self.darkroom.printed(request, [next(pictures) for _ in range(request.count)])
             used = {"truncation": strays[index], "upscale": scale}
             answers[index] = Generated(items, request.params.model_dump() | used)
         on_step(Step(STEPS, STEPS))
         return answers
-
-    def _stray(self, asked: float | None) -> float:
-        return float(asked if asked is not None else self.entry.defaults.get("truncation", 1.0))
-
-
-def _seed(request: GenerateRequest, seed: int) -> int:
-    """Relatives share the noise of the request's own seed; all other items count on from it."""
-    return request.seed if variations.steps(request.params, 0) else seed

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from generators import media
-from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, Step
+from generators.contract import CANCELLED, BadRequest, Generated, GenerateRequest, OnStep, Step
 from generators.registry import ModelEntry
 
 MAX_OUTPUT_PIXELS = 4096 * 4096
@@ -37,7 +37,7 @@ class Model:
         unwanted: frozenset[str] = frozenset()
         for index, request in enumerate(requests, start=1):
             if request.job_id in unwanted:
-                answers.append(BadRequest("The request was cancelled.", "请求已取消。"))
+                answers.append(CANCELLED)
             else:
                 answers.append(_enlarged(request))
             unwanted = on_step(Step(index, len(requests)))

@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from generators import media
-from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, Step
+from generators.contract import CANCELLED, BadRequest, Generated, GenerateRequest, OnStep, Step
+from generators.nn import pixels
 from generators.nn.super_resolution import Enlarger, enlarge, load
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, tensors_bytes
@@ -96,7 +97,7 @@ class Model:
             if isinstance(picture, BadRequest):
                 answers.append(picture)
             elif request.job_id in unwanted:
-                answers.append(BadRequest("The request was cancelled.", "请求已取消。"))
+                answers.append(CANCELLED)
             else:
                 provenance = media.Provenance("super_resolution", self._hash, request.seed)
                 answers.append(Generated([media.png(picture, provenance)], {"scale": wanted}))
@@ -160,11 +161,11 @@ def _picture(request: GenerateRequest, scale: int) -> Image.Image | BadRequest:
 
 def _layers(request: int, picture: Image.Image, scale: int) -> Iterator[_Layer]:
     """The colours and, where there is one, alpha as a grey picture."""
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
-    parts = [pixels]
-    if len(pixels) == 4:
-        alpha = pixels[3:].expand(3, -1, -1).contiguous()
-        parts = [_under_transparency(pixels[:3], (pixels[3:] + 1) / 2), alpha]
+    [channels] = pixels.of_pictures([picture])  # (3 or 4, H, W)
+    parts = [channels]
+    if len(channels) == 4:
+        alpha = channels[3:].expand(3, -1, -1).contiguous()
+        parts = [_under_transparency(channels[:3], (channels[3:] + 1) / 2), alpha]
     for part in parts:
         height, width = part.shape[1:]
         yield _Layer(request, part, torch.empty(3, height * scale, width * scale))
@@ -205,10 +206,10 @@ def _batches(layers: Sequence[_Layer]) -> Iterator[list[_Tile]]:
 
 
 def _as_picture(layers: Sequence[Tensor]) -> Image.Image:
-    pixels = [((layer + 1) * 127.5).round().byte().permute(1, 2, 0).numpy() for layer in layers]
-    if len(pixels) == 1:
-        return Image.fromarray(pixels[0])
-    return Image.fromarray(np.concatenate([pixels[0], pixels[1][..., 1:2]], axis=2))
+    arrays = [((layer + 1) * 127.5).round().byte().permute(1, 2, 0).numpy() for layer in layers]
+    if len(arrays) == 1:
+        return Image.fromarray(arrays[0])
+    return Image.fromarray(np.concatenate([arrays[0], arrays[1][..., 1:2]], axis=2))
 
 
 def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -15,15 +15,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from generators import media, variations
-from generators.contract import BadRequest, Generated, GenerateRequest, Media, OnStep, Step
+from generators import media
+from generators.contract import (
+    CANCELLED,
+    BadRequest,
+    Generated,
+    GenerateRequest,
+    Media,
+    OnStep,
+    Step,
+)
 from generators.nn import word_vae
-from generators.nn.darkroom import Darkroom, chance, folder_of, resolved_scale
+from generators.nn.darkroom import Darkroom, chance, folder_of
 from generators.nn.word_vae import WordVae
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, tensors_bytes
 from generators.sampling import slerp
-from generators.weights import weights_hash
 
 STEPS = 2  # latents found, pictures developed
 MAX_INPUT_PIXELS = 4096 * 4096
@@ -34,23 +41,18 @@ FRAME_MS = 80
 class Model:
     """A loaded VAE with its darkroom."""
 
-    libraries = ("torch", "diffusers", "pillow")
+    libraries = Darkroom.libraries
 
-    def __init__(
-        self, net: WordVae, darkroom: Darkroom, entry: ModelEntry, provenance_hash: str
-    ) -> None:
+    def __init__(self, net: WordVae, darkroom: Darkroom) -> None:
         self.net = net
         self.darkroom = darkroom
-        self.entry = entry
         self.memory_bytes = tensors_bytes([net]) + darkroom.memory_bytes
-        self._hash = provenance_hash
 
     @classmethod
     def load(cls, entry: ModelEntry, runtime: Runtime) -> Model:
         """Load from the entry's folder. Raises WeightsError where it is none of ours."""
-        folder = folder_of(entry)
-        net = word_vae.load(folder, runtime.device, runtime.dtype_for(entry))
-        return cls(net, Darkroom.load(entry, runtime), entry, weights_hash(folder))
+        net = word_vae.load(folder_of(entry), runtime.device, runtime.dtype_for(entry))
+        return cls(net, Darkroom.load(entry, runtime))
 
     @torch.inference_mode()
     def generate(
@@ -58,7 +60,7 @@ class Model:
     ) -> list[Generated | BadRequest]:
         """Draw, blend or clean, request by request as their inputs say; see `contract.Model`."""
         params: list[Any] = [request.params for request in requests]
-        scale = resolved_scale(self.entry, params[0].upscale)
+        scale = self.darkroom.scale(params[0].upscale)
         problem = self.darkroom.scale_problem(scale)
         if problem is not None:
             return [problem for _ in requests]
@@ -69,7 +71,7 @@ class Model:
             if isinstance(latents, BadRequest):
                 answers.append(latents)
             elif request.job_id in unwanted:
-                answers.append(BadRequest("The request was cancelled.", "请求已取消。"))
+                answers.append(CANCELLED)
             else:
                 answers.append(self._answer(request, latents, scale))
         on_step(Step(STEPS, STEPS))
@@ -89,7 +91,7 @@ class Model:
 
     def _imagined(self, request: GenerateRequest) -> Tensor:
         params: Any = request.params
-        noise = self._stray(params.truncation) * chance(request, self.net.shape.chance)
+        noise = self.darkroom.stray(params.truncation) * chance(request, self.net.shape.chance)
         ids = self._ids(params.prompt).expand(request.count, -1, -1)
         return self.net.imagine(noise.to(self.darkroom.device), ids).float()
 
@@ -124,23 +126,15 @@ class Model:
     def _ids(self, text: str) -> Tensor:
         return self.net.reading.ids([text]).to(self.darkroom.device)
 
-    def _stray(self, asked: float | None) -> float:
-        return float(asked if asked is not None else self.entry.defaults.get("truncation", 1.0))
-
     def _answer(self, request: GenerateRequest, latents: Tensor, scale: int) -> Generated:
         params: Any = request.params
         pictures = self.darkroom.develop(latents, scale)
-        items, frames = pictures[: request.count], pictures[request.count :]
-        drawn = not request.inputs
-        relative = bool(variations.steps(params, 0))
-        answer: list[Media] = []
-        for index, picture in enumerate(items):
-            seed = request.item_seeds()[index] if drawn and not relative else request.seed
-            answer.append(media.png(picture, media.Provenance("vae", self._hash, seed)))
-            if frames and index == request.first_item == 0:
-                answer.append(_there_and_back(frames))
-        used = {"truncation": self._stray(params.truncation), "upscale": scale}
-        return Generated(answer, request.params.model_dump() | used)
+        items = self.darkroom.printed(request, pictures[: request.count])
+        frames = pictures[request.count :]
+        if frames and request.first_item == 0:
+            items.insert(1, _there_and_back(frames))  # a rendition of the first
+        used = {"truncation": self.darkroom.stray(params.truncation), "upscale": scale}
+        return Generated(items, request.params.model_dump() | used)
 
 
 def _faded(share: Tensor) -> Tensor:

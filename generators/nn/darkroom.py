@@ -1,34 +1,46 @@
 """Latents to pictures and back, for families that paint in a shared autoencoder's latents. Torch.
 
-Holds the weights' part `autoencoder` and, where they name one, their part `upscaler`. Used by the
-generators `gan` and `vae`.
+Holds the weights' part `autoencoder` and, where they name one, their part `upscaler`, and knows
+what else these families share: how far to stray and to enlarge where nobody says it, which chance
+an item is drawn from, what is written into its picture. Used by the generators `gan` and `vae`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from generators import variations
-from generators.contract import BadRequest, GenerateRequest
-from generators.nn import painter, super_resolution
+from generators import media, variations
+from generators.contract import BadRequest, GenerateRequest, Media
+from generators.nn import painter, pixels, super_resolution
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, rng, tensors_bytes
 from generators.sampling import slerp
-from generators.weights import WeightsError, part, read_manifest
+from generators.weights import WeightsError, part, read_manifest, weights_hash
 
 AT_ONCE = 8  # pictures that are decoded and enlarged together
 
 
 class Darkroom:
-    """The autoencoder and the upscaler of a folder of weights."""
+    """The autoencoder and the upscaler of an entry's weights."""
 
-    def __init__(self, autoencoder: Any, upscaler: nn.Module | None, device: torch.device) -> None:
+    libraries = ("torch", "diffusers", "pillow")
+
+    def __init__(
+        self,
+        entry: ModelEntry,
+        provenance_hash: str,
+        autoencoder: Any,
+        upscaler: nn.Module | None,
+        device: torch.device,
+    ) -> None:
+        self.entry = entry
+        self._hash = provenance_hash
         self.autoencoder = autoencoder
         self.upscaler = upscaler
         self.device = device
@@ -44,20 +56,17 @@ class Darkroom:
         upscaler = None
         if manifest is not None and "upscaler" in manifest.parts:
             upscaler = super_resolution.load(part(folder, "upscaler"), runtime.device, dtype)
-        return cls(
-            painter.load_autoencoder(folder, runtime.device, dtype), upscaler, runtime.device
-        )
+        autoencoder = painter.load_autoencoder(folder, runtime.device, dtype)
+        return cls(entry, weights_hash(folder), autoencoder, upscaler, runtime.device)
 
     def develop(self, latents: Tensor, scale: int = 1) -> list[Image.Image]:
         """Latents (B, C, h, w) -> RGB pictures, `scale` (1, 2 or 4) times enlarged."""
         pictures: list[Image.Image] = []
         for some in latents.split(AT_ONCE):
-            pixels = painter.decode(self.autoencoder, some)
+            decoded = painter.decode(self.autoencoder, some)
             if scale > 1 and self.upscaler is not None:
-                pixels = super_resolution.enlarge(self.upscaler, pixels, scale)
-            values = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            arrays = values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-            pictures += [Image.fromarray(array) for array in arrays]
+                decoded = super_resolution.enlarge(self.upscaler, decoded, scale)
+            pictures += pixels.to_pictures(decoded)
         return pictures
 
     def read(self, picture: Image.Image) -> Tensor:
@@ -67,8 +76,25 @@ class Darkroom:
         square = ImageOps.pad(
             flat.convert("RGB"), (self.side_px,) * 2, Image.Resampling.BOX, color="white"
         )
-        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        return painter.encode(self.autoencoder, pixels.to(self.device)).float()
+        return painter.encode(self.autoencoder, pixels.of_pictures([square])).float()
+
+    def printed(self, request: GenerateRequest, pictures: Sequence[Image.Image]) -> list[Media]:
+        """A request's items. What has a common origin (an upload, the noise of the request's own
+        seed) says that seed; the seeds of others count on."""
+        common = request.inputs or variations.steps(request.params, 0)
+        seeds = [request.seed] * request.count if common else request.item_seeds()
+        return [
+            media.png(picture, media.Provenance(self.entry.generator, self._hash, seed))
+            for picture, seed in zip(pictures, seeds, strict=True)
+        ]
+
+    def scale(self, asked: int | None) -> int:
+        """How far to enlarge: as asked, else as suits the weights."""
+        return int(asked if asked is not None else self.entry.defaults.get("upscale", 1))
+
+    def stray(self, asked: float | None) -> float:
+        """The deviation of the noise: as asked, else as suits the weights."""
+        return float(asked if asked is not None else self.entry.defaults.get("truncation", 1.0))
 
     def scale_problem(self, scale: int) -> BadRequest | None:
         """Why these weights cannot enlarge, or None."""
@@ -85,11 +111,6 @@ def folder_of(entry: ModelEntry) -> Path:
     if entry.folder is None:
         raise WeightsError(f"{entry.weights}: {entry.generator} weights are a folder of our own")
     return entry.folder
-
-
-def resolved_scale(entry: ModelEntry, asked: int | None) -> int:
-    """How far to enlarge: as asked, else as suits the weights."""
-    return int(asked if asked is not None else entry.defaults.get("upscale", 1))
 
 
 def chance(request: GenerateRequest, width: int) -> Tensor:

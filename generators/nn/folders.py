@@ -7,8 +7,9 @@ the class makes it from the config and fills it with the tensors.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +20,8 @@ from generators.weights import WeightsError
 
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def save(net: nn.Module, config: dict[str, Any], folder: Path) -> None:
@@ -31,6 +34,25 @@ def save(net: nn.Module, config: dict[str, Any], folder: Path) -> None:
         for name, value in net.state_dict().items()
     }
     save_file(tensors, folder / TENSORS_NAME)
+
+
+def load(
+    folder: Path,
+    make: Callable[[dict[str, Any]], Net],
+    kind: str,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Net:
+    """The net that `make(config)` gives, filled and ready for use.
+
+    Raises WeightsError, with `kind` for what it should be, where the folder holds none.
+    """
+    try:
+        net = make(read_config(folder))
+    except TypeError as error:
+        raise WeightsError(f"{folder} is no {kind}: {error}") from error
+    fill(net, folder)
+    return net.to(device=device, dtype=dtype).requires_grad_(False).eval()
 
 
 def read_config(folder: Path) -> dict[str, Any]:

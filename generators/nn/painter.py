@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from generators.nn import folders
 from generators.nn.words import HashedWords
-from generators.weights import WeightsError, part
+from generators.weights import part
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,9 @@ class WordPainter(nn.Module):
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> WordPainter:
     """The net of a weights folder, ready for use. Raises WeightsError where it is none."""
-    try:
-        net = WordPainter(Shape(**folders.read_config(folder)))
-    except TypeError as error:
-        raise WeightsError(f"{folder} is no painter: {error}") from error
-    folders.fill(net, folder)
-    return net.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    return folders.load(
+        folder, lambda config: WordPainter(Shape(**config)), "painter", device, dtype
+    )
 
 
 def save(net: WordPainter, folder: Path) -> None:

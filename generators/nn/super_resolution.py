@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from generators.nn import folders
-from generators.weights import WeightsError
 
 SCALES = (2, 4)
 
@@ -92,13 +91,10 @@ def bicubic(pixels: Tensor, scale: int) -> Tensor:
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Enlarger:
     """The net of a weights folder, ready for use. Raises WeightsError where it is none."""
-    try:
-        net = Enlarger(Shape(**folders.read_config(folder)))
-    except TypeError as error:
-        raise WeightsError(f"{folder} is no super-resolution net: {error}") from error
-    folders.fill(net, folder)
-    net = net.to(device=device, dtype=dtype, memory_format=torch.channels_last)
-    return net.requires_grad_(False).eval()
+    net = folders.load(
+        folder, lambda config: Enlarger(Shape(**config)), "super-resolution net", device, dtype
+    )
+    return net.to(memory_format=torch.channels_last)
 
 
 def save(net: Enlarger, folder: Path) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from generators.nn import folders, painter
 from generators.nn.painter import Painter, PerceptronBlock, Reading
-from generators.weights import WeightsError
 
 MAX_DEVIATION = 3.0  # of the prior and the posterior: exp beyond it helps nobody
 
@@ -119,12 +118,9 @@ class WordVae(nn.Module):
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> WordVae:
     """The net of a weights folder, ready for use. Raises WeightsError where it is none."""
-    try:
-        net = WordVae(Shape(**folders.read_config(folder)))
-    except TypeError as error:
-        raise WeightsError(f"{folder} is no VAE of ours: {error}") from error
-    folders.fill(net, folder)
-    return net.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    return folders.load(
+        folder, lambda config: WordVae(Shape(**config)), "VAE of ours", device, dtype
+    )
 
 
 def save(net: WordVae, folder: Path) -> None:

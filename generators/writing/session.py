@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from generators import sampling
-from generators.contract import BadRequest, Generated, GenerateRequest, OnStep, Step
+from generators.contract import CANCELLED, BadRequest, Generated, GenerateRequest, OnStep, Step
 from generators.writing.memories import Memory
 from generators.writing.rows import Reader, Row
 
@@ -207,5 +207,4 @@ def write_together(
             on_step(Step(total, total))
     if not total:
         on_step(Step(1, 1))
-    declined = BadRequest("The request was cancelled.", "请求已取消。")
-    return [answers.get(request.job_id, declined) for request in requests]
+    return [answers.get(request.job_id, CANCELLED) for request in requests]
