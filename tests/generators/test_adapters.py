@@ -21,6 +21,7 @@ from generators.runtime import ModelCache, Runtime
 from generators.weights import WeightsError, weights_hash
 
 MakeAdapter = Callable[..., AdapterSource]
+MakeStyle = Callable[[int], ModelEntry]
 
 # peft asks transformers for something by its old name when it wraps a model, as these tests do.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -84,6 +85,18 @@ def cache(runtime: Runtime) -> ModelCache:
     return ModelCache(runtime)
 
 
+@pytest.fixture
+def base(gpt2_folder: Path, entry_for: Callable[..., ModelEntry]) -> ModelEntry:
+    """A model that writes."""
+    return entry_for(gpt2_folder)
+
+
+@pytest.fixture
+def style(base: ModelEntry, language_adapter: MakeAdapter) -> MakeStyle:
+    """`style(n)`: the base with an adapter, `s<n>`."""
+    return lambda number: adapted(base, f"s{number}", language_adapter(number))
+
+
 def adapted(base: ModelEntry, style: str, source: AdapterSource) -> ModelEntry:
     return base.model_copy(update={"name": f"{base.name}+{style}", "adapter": source})
 
@@ -97,13 +110,9 @@ def made(cache: ModelCache, entry: ModelEntry, **params: Any) -> list[bytes]:
 
 
 def test_each_style_writes_its_own_and_the_base_stays_itself(
-    cache: ModelCache,
-    gpt2_folder: Path,
-    entry_for: Callable[..., ModelEntry],
-    language_adapter: MakeAdapter,
+    cache: ModelCache, base: ModelEntry, style: MakeStyle
 ) -> None:
-    base = entry_for(gpt2_folder)
-    one, two = (adapted(base, f"s{n}", language_adapter(n)) for n in (1, 2))
+    one, two = style(1), style(2)
     plain = made(cache, base)
     texts = [made(cache, entry) for entry in (one, two, base, one, base)]
     assert plain == texts[2] == texts[4]
@@ -112,10 +121,7 @@ def test_each_style_writes_its_own_and_the_base_stays_itself(
 
 
 def test_a_style_is_what_peft_itself_makes_of_it(
-    cache: ModelCache,
-    gpt2_folder: Path,
-    entry_for: Callable[..., ModelEntry],
-    language_adapter: MakeAdapter,
+    cache: ModelCache, base: ModelEntry, gpt2_folder: Path, language_adapter: MakeAdapter
 ) -> None:
     from peft import PeftModel
     from transformers import GPT2LMHeadModel
@@ -127,7 +133,7 @@ def test_a_style_is_what_peft_itself_makes_of_it(
     ).eval()
     for scale in (1.0, 0.5):
         scaled = source.model_copy(update={"scale": scale})
-        ours = cache.get(adapted(entry_for(gpt2_folder), f"s{scale}", scaled)).model.net
+        ours = cache.get(adapted(base, f"s{scale}", scaled)).model.net
         for module in theirs.modules():
             if hasattr(module, "set_scale"):
                 module.set_scale("default", scale)
@@ -141,44 +147,35 @@ def test_pictures_take_styles_too(
     entry_for: Callable[..., ModelEntry],
     picture_adapter: MakeAdapter,
 ) -> None:
-    base = entry_for(sd_folder)
-    style = adapted(base, "style", picture_adapter(1))
-    plain = made(cache, base, num_inference_steps=2)
-    styled = made(cache, style, num_inference_steps=2)
-    assert plain != styled
-    assert made(cache, base, num_inference_steps=2) == plain
-    assert made(cache, style, num_inference_steps=2) == styled
-    loop = made(cache, style, num_inference_steps=2, frames=2)
-    assert loop[0] != made(cache, base, num_inference_steps=2, frames=2)[0]
+    picture = entry_for(sd_folder)
+    styled = adapted(picture, "style", picture_adapter(1))
+    plain = made(cache, picture, num_inference_steps=2)
+    other = made(cache, styled, num_inference_steps=2)
+    assert plain != other
+    assert made(cache, picture, num_inference_steps=2) == plain
+    assert made(cache, styled, num_inference_steps=2) == other
+    loop = made(cache, styled, num_inference_steps=2, frames=2)
+    assert loop[0] != made(cache, picture, num_inference_steps=2, frames=2)[0]
 
 
 def test_styles_share_the_base_and_are_told_apart_in_receipts(
-    cache: ModelCache,
-    gpt2_folder: Path,
-    entry_for: Callable[..., ModelEntry],
-    language_adapter: MakeAdapter,
+    cache: ModelCache, base: ModelEntry, style: MakeStyle
 ) -> None:
-    base = entry_for(gpt2_folder)
-    source = language_adapter(1)
-    style = adapted(base, "one", source)
-    loaded, styled = cache.get(base), cache.get(style)
+    one = style(1)
+    assert one.adapter is not None
+    loaded, styled = cache.get(base), cache.get(one)
     assert styled.model is loaded.model
-    assert (loaded.adapter_hash, styled.adapter_hash) == (None, weights_hash(Path(source.weights)))
+    expected = weights_hash(Path(one.adapter.weights))
+    assert (loaded.adapter_hash, styled.adapter_hash) == (None, expected)
     assert styled.weights_hash == loaded.weights_hash
-    assert cache.names == ["tiny+one", "tiny"]
+    assert cache.names == ["tiny+s1", "tiny"]
     spec = catalog.spec("gpt2")
     params = spec.params(prompt="x")
-    assert spec.compat_key(style.name, params) != spec.compat_key(base.name, params)
+    assert spec.compat_key(one.name, params) != spec.compat_key(base.name, params)
 
 
-def test_only_so_many_styles_stay_in_memory(
-    cache: ModelCache,
-    gpt2_folder: Path,
-    entry_for: Callable[..., ModelEntry],
-    language_adapter: MakeAdapter,
-) -> None:
-    base = entry_for(gpt2_folder)
-    entries = [adapted(base, f"s{n}", language_adapter(n)) for n in range(6)]
+def test_only_so_many_styles_stay_in_memory(cache: ModelCache, style: MakeStyle) -> None:
+    entries = [style(number) for number in range(6)]
     texts = [made(cache, entry) for entry in entries]
     slots = cache.get(entries[0]).model.adapters
     assert len(slots.attached) == adapters.MAX_ATTACHED
@@ -195,13 +192,11 @@ BROKEN: dict[str, Sequence[str]] = {
 @pytest.mark.parametrize("sentence", BROKEN)
 def test_what_is_no_adapter_is_said_and_the_base_still_works(
     cache: ModelCache,
-    gpt2_folder: Path,
-    entry_for: Callable[..., ModelEntry],
+    base: ModelEntry,
     language_adapter: MakeAdapter,
     tmp_path: Path,
     sentence: str,
 ) -> None:
-    base = entry_for(gpt2_folder)
     plain = made(cache, base)
     for path in Path(language_adapter(1).weights).iterdir():
         if path.name not in BROKEN[sentence]:
@@ -214,15 +209,14 @@ def test_what_is_no_adapter_is_said_and_the_base_still_works(
 def test_an_adapter_of_another_model_is_refused(
     cache: ModelCache,
     sd_folder: Path,
-    gpt2_folder: Path,
     entry_for: Callable[..., ModelEntry],
     language_adapter: MakeAdapter,
 ) -> None:
-    base = entry_for(sd_folder)
-    plain = made(cache, base, num_inference_steps=1)
+    picture = entry_for(sd_folder)
+    plain = made(cache, picture, num_inference_steps=1)
     with pytest.raises(WeightsError, match="does not fit"):
-        cache.get(adapted(base, "odd", language_adapter(1)))
-    assert made(cache, base, num_inference_steps=1) == plain
+        cache.get(adapted(picture, "odd", language_adapter(1)))
+    assert made(cache, picture, num_inference_steps=1) == plain
 
 
 def test_generators_without_adapters_say_so(cache: ModelCache, tmp_path: Path) -> None:
@@ -232,23 +226,19 @@ def test_generators_without_adapters_say_so(cache: ModelCache, tmp_path: Path) -
 
 
 def test_memory_is_flat_over_a_thousand_switches(
-    gpt2_folder: Path,
-    sd_folder: Path,
-    entry_for: Callable[..., ModelEntry],
-    language_adapter: MakeAdapter,
+    base: ModelEntry, style: MakeStyle, sd_folder: Path, entry_for: Callable[..., ModelEntry]
 ) -> None:
     """Between models, styles that stay attached, and styles that push one another out."""
-    text = entry_for(gpt2_folder)
     picture = entry_for(sd_folder, name="picture")
     small = Runtime(torch.device("cpu"), model_memory_bytes=1)  # one model at a time
     roomy, narrow = ModelCache(Runtime(torch.device("cpu"))), ModelCache(small)
-    styles = [adapted(text, f"s{n}", language_adapter(n)) for n in range(6)]
+    styles = [style(number) for number in range(6)]
 
     def switch(turn: int) -> None:
-        often = styles[turn % 3] if turn % 4 else text
+        often = styles[turn % 3] if turn % 4 else base
         roomy.get(styles[3 + turn // 50 % 3] if turn % 50 == 0 else often)
         if turn % 100 == 0:
-            narrow.get(text)
+            narrow.get(base)
             narrow.get(picture)
 
     def living_tensors() -> int:

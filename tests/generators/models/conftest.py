@@ -1,4 +1,5 @@
-"""Tiny pipelines of the families that hub models come in: SDXL and Flux."""
+"""Tiny pipelines of the families that hub models come in (Stable Diffusion, SDXL and Flux), and the
+diffusion models that serve them."""
 
 from __future__ import annotations
 
@@ -8,6 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from drawing import SMALL, Load
+
+from generators.models import diffusion
+from generators.registry import ModelEntry
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +81,24 @@ def flux_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, clip_c
         ),
     ).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module", params=["sd_folder", "sdxl_folder", "flux_folder"])
+def model(
+    request: pytest.FixtureRequest, entry_for: Callable[..., ModelEntry], runtime: Any
+) -> diffusion.Model:
+    """One of each family."""
+    folder = request.getfixturevalue(request.param)
+    entry = entry_for(folder, "diffusion", defaults=SMALL, limits={})
+    return diffusion.Model.load(entry, runtime)
+
+
+@pytest.fixture(scope="module")
+def load(sd_folder: Path, entry_for: Callable[..., ModelEntry], runtime: Any) -> Load:
+    """Makes a model of the first family, or of another folder, with an entry of one's own."""
+
+    def load(folder: Path = sd_folder, **changes: Any) -> diffusion.Model:
+        entry = entry_for(folder, "diffusion", **{"defaults": SMALL, **changes})
+        return diffusion.Model.load(entry, runtime)
+
+    return load

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,61 +12,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from drawing import SMALL, Load, ask, draw, pixels, refusal
 from PIL import Image, ImageSequence
 
-from generators import catalog
 from generators.contract import BadRequest, Generated, GenerateRequest, Step
 from generators.models import diffusion
 from generators.nn import pipelines, super_resolution
-from generators.registry import ModelEntry
 from generators.weights import WeightsManifest, write_manifest
-
-PARAMS = catalog.spec("diffusion").params
-Load = Callable[..., diffusion.Model]
-
-
-SMALL = {"height": 32, "width": 32, "num_inference_steps": 3}
-
-
-@pytest.fixture(scope="module", params=["sd_folder", "sdxl_folder", "flux_folder"])
-def model(
-    request: pytest.FixtureRequest, entry_for: Callable[..., ModelEntry], runtime: Any
-) -> diffusion.Model:
-    folder = request.getfixturevalue(request.param)
-    entry = entry_for(folder, "diffusion", defaults=SMALL, limits={})
-    return diffusion.Model.load(entry, runtime)
-
-
-@pytest.fixture(scope="module")
-def load(sd_folder: Path, entry_for: Callable[..., ModelEntry], runtime: Any) -> Load:
-    def load(folder: Path = sd_folder, **changes: Any) -> diffusion.Model:
-        entry = entry_for(folder, "diffusion", **{"defaults": SMALL, **changes})
-        return diffusion.Model.load(entry, runtime)
-
-    return load
-
-
-def ask(job_id: str, seed: int, count: int = 1, **params: Any) -> GenerateRequest:
-    return GenerateRequest(job_id, PARAMS(**{"prompt": "a red heart", **params}), seed, count)
-
-
-def draw(
-    model: diffusion.Model, *requests: GenerateRequest, on_step: Any = lambda step: frozenset()
-) -> list[Generated]:
-    answers = model.generate(requests, on_step)
-    assert all(isinstance(answer, Generated) for answer in answers), answers
-    return [answer for answer in answers if isinstance(answer, Generated)]
-
-
-def pixels(generated: Generated, item: int = 0) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(generated.items[item].data)), dtype=int)
-
-
-def refusal(model: diffusion.Model, request: GenerateRequest) -> str:
-    [answer] = model.generate([request], lambda step: frozenset())
-    assert isinstance(answer, BadRequest)
-    return str(answer)
-
 
 # ---------------------------------------------------------------- from a picture
 
