@@ -165,9 +165,11 @@ def _picture(path: Path) -> bytes:
 def _write(out: Path | None, made: Sequence[Media]) -> list[str]:
     """The files of a result: `out` itself for what was asked for (of several pictures the sheet),
     and beside it, by the same name, the other formats and plots. Several things of a kind are
-    numbered. Returns their paths."""
+    numbered; a name without a suffix gets the one of its kind. Returns their paths."""
     if out is None:
         return []
+    if not out.suffix:
+        out = out.with_name(out.name + SUFFIXES.get(made[0].mime, ""))
     files = {out: _texts(made)} if made[0].mime.startswith("text/") else _named(out, made)
     out.parent.mkdir(parents=True, exist_ok=True)
     for path, data in files.items():

@@ -91,6 +91,7 @@ def of(mime: str, role: Any = "item") -> Media:
     [
         ("x.png", [of("image/png")], ["x.png"]),
         ("x.jpg", [of("image/png")], ["x.jpg"]),  # one thing goes where one said
+        ("x", [of("image/png"), of("image/png"), of("image/png", "grid")], ["x.png"]),
         (
             "x.png",
             [of("image/png"), of("image/gif", "rendition"), of("image/png"),
