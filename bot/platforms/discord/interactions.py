@@ -1,0 +1,155 @@
+"""Every interaction passes here, whether the gateway or an HTTP request brought it.
+
+It is read, handled and shown; Discord gives three seconds for the first sign of life, so whatever
+is not through within `ACK_WITHIN_S` is acknowledged first and shown when it is there. What goes
+wrong is logged and told to the member: nothing is raised, no interaction takes another with it.
+Used by `platform` and by the HTTP mode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import discord
+import structlog
+from discord import InteractionType
+
+from bot.core.chat import Button, Invocation, Reply, Text
+from bot.core.ports import Handle
+from bot.errors import UserError
+from bot.metrics import Metrics
+from bot.platforms.discord import reading
+from bot.platforms.discord.attachments import Fetcher
+from bot.platforms.discord.autocomplete import Suggestions
+from bot.platforms.discord.reading import Asked
+
+if TYPE_CHECKING:
+    from bot.platforms.discord.courier import Courier
+
+log = structlog.get_logger(__name__)
+
+ACK_WITHIN_S: Final = 0.7
+"""How long an admission may take before it is acknowledged unfinished: a member who waits a second
+begins to wonder, and a request takes its time too."""
+DRAIN_S: Final = 5.0
+
+_STARTING = Text(
+    en="The studio is just starting. Please try again in a moment.",
+    zh="工作室正在启动，请稍后再试。",
+)
+_ASK_AGAIN = Text(
+    en="That took a moment too long for a form to open. Once more, please: {how}",
+    zh="刚才耗时过长，表单未能打开。请再来一次：{how}",
+)
+_PRESS = Text(en="press the button.", zh="按下按钮。")
+_OPEN = Text(en="Open the form", zh="打开表单")
+
+
+class Desk:
+    """Takes interactions, any number at once. Keeps none of them: what must last is in SQL."""
+
+    def __init__(
+        self,
+        reader: reading.Reader,
+        fetcher: Fetcher,
+        suggestions: Suggestions,
+        courier: Courier,
+        *,
+        metrics: Metrics,
+    ) -> None:
+        self._reader, self._fetcher, self._suggestions = reader, fetcher, suggestions
+        self._courier, self._metrics = courier, metrics
+        self._handle: Handle | None = None
+        self._busy: set[asyncio.Task[Reply]] = set()
+
+    def open(self, handle: Handle) -> None:
+        """From now on invocations go here."""
+        self._handle = handle
+
+    async def close(self) -> None:
+        """Take no more, and let what is being handled finish, for a moment."""
+        self._handle = None
+        if self._busy:
+            await asyncio.wait(set(self._busy), timeout=DRAIN_S)
+
+    async def take(self, interaction: discord.Interaction) -> None:
+        """Answer one interaction, from the first sign of life to what is shown at once; a job's
+        result follows as a delivery. Never raises but for cancellation."""
+        with structlog.contextvars.bound_contextvars(invocation_id=str(interaction.id)):
+            try:
+                if interaction.type is InteractionType.autocomplete:
+                    await self._suggestions.answer(interaction)
+                elif interaction.type is not InteractionType.ping:
+                    await self._answer(interaction)
+            except Exception:  # of the platform or ours: the next interaction must be taken
+                log.exception("an interaction could not be answered")
+
+    async def _answer(self, interaction: discord.Interaction) -> None:
+        try:
+            asked = self._reader.read(interaction)
+        except UserError as error:
+            reply = Reply(text=error.text(reading.locale(interaction)), error=True, ephemeral=True)
+            await self._show(interaction, reply)
+            return
+        # A task of its own: what was begun is finished and counted, whoever stops waiting for it.
+        task = asyncio.create_task(self._reply(asked), name=f"interaction-{interaction.id}")
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        await asyncio.wait({task}, timeout=ACK_WITHIN_S)
+        if not task.done():
+            self._metrics.late_acknowledgements.labels("discord").inc()
+            await self._acknowledge(interaction, asked)
+        reply = await task
+        if reply.form is not None and interaction.response.is_done():
+            reply = _without_form(asked.invocation, reply.form.command)
+        await self._show(interaction, reply)
+
+    async def _reply(self, asked: Asked) -> Reply:
+        """The router's reply, files fetched before. What is wrong with a file is the member's."""
+        invocation, handle = asked.invocation, self._handle
+        locale = invocation.origin.locale
+        if handle is None:
+            return Reply(text=_STARTING.in_(locale), error=True, ephemeral=True)
+        try:
+            uploads = await self._fetcher.fetch(asked.files)
+        except UserError as error:
+            return Reply(text=error.text(locale), error=True, ephemeral=True)
+        return await handle(replace(invocation, uploads=uploads))
+
+    async def _acknowledge(self, interaction: discord.Interaction, asked: Asked) -> None:
+        """Show that we are at it. `extras["ephemeral"]` tells the courier who sees that."""
+        interaction.extras["ephemeral"] = asked.alone
+        try:
+            if asked.edits:
+                await interaction.response.defer()
+            else:
+                await interaction.response.defer(ephemeral=asked.alone, thinking=True)
+        except discord.HTTPException as error:
+            # Another gateway was faster, or we were slower than Discord waits: what was asked for
+            # is done all the same, and a job's answer finds its own way.
+            log.warning("an acknowledgement failed", code=error.code, error=str(error))
+        except aiohttp.ClientError as error:
+            log.warning("an acknowledgement failed", error=repr(error))
+
+    async def _show(self, interaction: discord.Interaction, reply: Reply) -> None:
+        await self._courier.show(
+            interaction,
+            reply,
+            locale=reading.locale(interaction),
+            limit_bytes=interaction.filesize_limit,
+        )
+
+
+def _without_form(invocation: Invocation, command: str) -> Reply:
+    """A form can only be the first response: after another one, the way to it is shown."""
+    locale = invocation.origin.locale
+    if invocation.action is None:
+        how = f"/{command}"
+        return Reply(text=_ASK_AGAIN.in_(locale).format(how=how), ephemeral=True)
+    text = _ASK_AGAIN.in_(locale).format(how=_PRESS.in_(locale))
+    label = _OPEN.in_(locale)
+    button = Button(label=label, data=invocation.action, description=label)
+    return Reply(text=text, buttons=((button,),), ephemeral=True)
