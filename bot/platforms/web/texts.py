@@ -35,8 +35,8 @@ TEXTS: Final[Mapping[str, Text]] = {
     "welcome": Text(en="What shall we make?", zh="今天做点什么？"),
     "welcome_lead": Text(
         en="Type a command below, or start with one of these. "
-        "Pictures and texts are made by this studio's own models.",
-        zh="在下面输入命令，或从这些例子开始。图片和文字都由工作室自己的模型生成。",
+        "Pictures, sounds and texts are made by this studio's own models.",
+        zh="在下面输入命令，或从这些例子开始。图片、声音和文字都由工作室自己的模型生成。",
     ),
     "examples": Text(en="Examples", zh="例子"),
     "earlier": Text(en="Earlier work is in your history", zh="更早的作品在历史中"),
