@@ -10,10 +10,11 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import context
 
-from bot.store import tables, training_tables
+from bot.store import house_tables, tables, training_tables
 from bot.store.schema import Base, UtcDateTime
 
-assert tables.JobRow.metadata is training_tables.RunRow.metadata is Base.metadata  # noqa: S101
+for row in (tables.JobRow, training_tables.RunRow, house_tables.CaseRow):
+    assert row.metadata is Base.metadata  # noqa: S101
 
 
 def render(kind: str, value: Any, autogen: Any) -> str | Literal[False]:

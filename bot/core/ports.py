@@ -23,6 +23,8 @@ from bot.core.domain import (
     Member,
     Usage,
 )
+from bot.core.house import Identity
+from bot.core.house_ports import AuditLog, CaseStore, CommunityStore, MeasureStore
 
 Handle = Callable[[Invocation], Awaitable[Reply]]
 """What the router offers to platforms. Never raises for what a member did wrong: that is a Reply
@@ -118,6 +120,12 @@ class AccountStore(Protocol):
         """The member as last seen: what the dispatcher reads `active_jobs` limits for."""
         ...
 
+    async def identities(self, platform: str, account_ids: Sequence[str]) -> dict[str, Identity]:
+        """How these accounts appear on a platform, by account id; who does not is left out."""
+        ...
+
+    async def by_identity(self, platform: str, external_id: str) -> Identity | None: ...
+
     async def lock_community(self, community_id: str) -> None:
         """Hold the community until the transaction ends, so that its own limit holds too."""
         ...
@@ -195,6 +203,19 @@ class JobStore(Protocol):
         Returns the artifacts whose bytes may now be forgotten."""
         ...
 
+    async def to_erase(
+        self,
+        before: datetime,
+        *,
+        community_ids: Sequence[str] | None,
+        excluding: Sequence[str] = (),
+        favorites: bool,
+        limit: int,
+    ) -> list[str]:
+        """Ids of jobs that ended before this moment and are not erased, the oldest first: of these
+        communities, or with None of all but the excluded; favourites only where asked for."""
+        ...
+
     async def recent_gpu_ms_per_item(
         self, model: str, command: str, *, limit: int = 50
     ) -> list[float]:
@@ -260,8 +281,12 @@ class SettingStore(Protocol):
         """The values there are, by (community id, key)."""
         ...
 
+    async def of_key(self, key: str) -> dict[str, Any]:
+        """Every community's value of one key, by community id."""
+        ...
+
     async def put(self, community_id: str, key: str, value: Any, *, by: str) -> None:
-        """Store and write the audit log in the same transaction."""
+        """Store and write the audit log in the same transaction. None clears the value."""
         ...
 
 
@@ -274,6 +299,10 @@ class UnitOfWork(AbstractAsyncContextManager["UnitOfWork"], Protocol):
     deliveries: DeliveryStore
     ledger: Ledger
     settings: SettingStore
+    communities: CommunityStore
+    measures: MeasureStore
+    cases: CaseStore
+    audit: AuditLog
 
     async def advance_virtual_time(self, to: float) -> None:
         """Move the fair order's virtual time forward (never back)."""

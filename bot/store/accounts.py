@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from bot.core.chat import Origin
 from bot.core.domain import Member
+from bot.core.house import Identity
 from bot.core.ports import Conflict
 from bot.core.storable import storable_text
 from bot.store.schema import table_of
@@ -91,6 +93,24 @@ class SqlAccounts:
             return None
         return Member(account_id, community_id, row.role, tuple(row.platform_roles), row.locale)
 
+    async def identities(self, platform: str, account_ids: Sequence[str]) -> dict[str, Identity]:
+        """How these accounts appear on a platform, by account id."""
+        rows = await self._tx.all(
+            sa.select(_identities).where(
+                _identities.c.platform == platform, _identities.c.account_id.in_(list(account_ids))
+            )
+        )
+        return {row.account_id: _identity(row) for row in rows}
+
+    async def by_identity(self, platform: str, external_id: str) -> Identity | None:
+        """Who is behind an id of the platform's."""
+        row = await self._tx.one(
+            sa.select(_identities).where(*_IS_PERSON),
+            platform=platform,
+            person=storable_text(external_id),
+        )
+        return None if row is None else _identity(row)
+
     async def lock_community(self, community_id: str) -> None:
         """Hold the community until the end (SQLite has one writer anyway)."""
         self._tx.check_writable()
@@ -111,6 +131,7 @@ class SqlAccounts:
             "name": storable_text(origin.community_name),
             "personal_account_id": account_id if origin.personal else None,
             "created_at": now,
+            "left_at": None,
         }
         await self._tx.add_new(_communities, community)
         found = await self._tx.one(sa.select(_communities.c.id).where(*_IS_PLACE), **_keys(origin))
@@ -186,6 +207,10 @@ def _keys(origin: Origin) -> dict[str, str]:
         "person": storable_text(origin.identity_external_id),
         "place": storable_text(origin.community_external_id),
     }
+
+
+def _identity(row: sa.Row[Any]) -> Identity:
+    return Identity(row.platform, row.external_id, row.account_id, row.display_name)
 
 
 def _member_now(origin: Origin, account_id: str, community_id: str) -> Member:

@@ -164,6 +164,26 @@ class SqlJobs(SqlJobQueue):
             ref.key for job in waiting for ref in job.inputs.values()
         }
 
+    async def to_erase(
+        self,
+        before: datetime,
+        *,
+        community_ids: Sequence[str] | None,
+        excluding: Sequence[str] = (),
+        favorites: bool,
+        limit: int,
+    ) -> list[str]:
+        """Ids of ended jobs that nothing keeps any more, the oldest first."""
+        query = sa.select(JOBS.c.id).where(IN_HISTORY, JOBS.c.finished_at < before)
+        if community_ids is not None:
+            query = query.where(JOBS.c.community_id.in_(list(community_ids)))
+        elif excluding:
+            query = query.where(JOBS.c.community_id.not_in(list(excluding)))
+        if not favorites:
+            query = query.where(sa.not_(JOBS.c.favorite))
+        rows = await self._tx.all(query.order_by(JOBS.c.finished_at, JOBS.c.id).limit(limit))
+        return [row.id for row in rows]
+
     async def recent_gpu_ms_per_item(
         self, model: str, command: str, *, limit: int = 50
     ) -> list[float]:

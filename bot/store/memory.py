@@ -11,6 +11,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+from bot.core.house_ports import AuditLog, CaseStore, CommunityStore, MeasureStore
 from bot.core.ports import (
     AccountStore,
     ArtifactRows,
@@ -18,6 +19,12 @@ from bot.core.ports import (
     JobStore,
     Ledger,
     SettingStore,
+)
+from bot.store.memory_house import (
+    MemoryAuditLog,
+    MemoryCases,
+    MemoryCommunities,
+    MemoryMeasures,
 )
 from bot.store.memory_jobs import MemoryJobs
 from bot.store.memory_people import MemoryAccounts, MemorySettings
@@ -61,6 +68,10 @@ class MemoryUnitOfWork:
     deliveries: DeliveryStore
     ledger: Ledger
     settings: SettingStore
+    communities: CommunityStore
+    measures: MeasureStore
+    cases: CaseStore
+    audit: AuditLog
 
     def __init__(self, store: MemoryStore, write: bool) -> None:
         self._store = store
@@ -82,6 +93,10 @@ class MemoryUnitOfWork:
         self.deliveries = MemoryDeliveries(version)
         self.ledger = MemoryLedger(version)
         self.settings = MemorySettings(version)
+        self.communities = MemoryCommunities(version)
+        self.measures = MemoryMeasures(version)
+        self.cases = MemoryCases(version)
+        self.audit = MemoryAuditLog(version)
         return self
 
     async def __aexit__(

@@ -169,6 +169,31 @@ class MemoryJobs:
             kept.update(ref.key for ref in live.inputs.values())
         return [artifact for artifact in gone if artifact.key not in kept]
 
+    async def to_erase(
+        self,
+        before: datetime,
+        *,
+        community_ids: Sequence[str] | None,
+        excluding: Sequence[str] = (),
+        favorites: bool,
+        limit: int,
+    ) -> list[str]:
+        """Ids of ended jobs that nothing keeps any more, the oldest first."""
+        found = [
+            (job.finished_at, job.id)
+            for job in self._all()
+            if job.finished_at is not None
+            and job.finished_at < before
+            and job.id not in self._version.tables.erased
+            and (favorites or not job.favorite)
+            and (
+                job.community_id not in excluding
+                if community_ids is None
+                else job.community_id in community_ids
+            )
+        ]
+        return [job_id for _, job_id in sorted(found)][:limit]
+
     async def recent_gpu_ms_per_item(
         self, model: str, command: str, *, limit: int = 50
     ) -> list[float]:

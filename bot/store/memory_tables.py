@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.core.domain import Account, Artifact, Delivery, Job, LedgerEntry, Member
+from bot.core.house import AuditEntry, Block, Case, Community, Grant
 
 
 @dataclass(slots=True)
@@ -14,7 +15,8 @@ class Tables:
 
     accounts: dict[str, Account] = field(default_factory=dict)
     identities: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    communities: dict[tuple[str, str], str] = field(default_factory=dict)
+    communities: dict[str, Community] = field(default_factory=dict)
+    places: dict[tuple[str, str], str] = field(default_factory=dict)  # a community's id by its key
     members: dict[tuple[str, str], Member] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     erased: dict[str, None] = field(default_factory=dict)
@@ -23,7 +25,10 @@ class Tables:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     ledger: dict[str, LedgerEntry] = field(default_factory=dict)
     settings: dict[tuple[str, str], Any] = field(default_factory=dict)
-    audit_log: dict[int, tuple[str, str, str, Any]] = field(default_factory=dict)
+    audit_log: dict[int, AuditEntry] = field(default_factory=dict)
+    blocks: dict[tuple[str, str], Block] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
     virtual_time: float = 0.0
 
 

@@ -39,6 +39,11 @@ class SqlSettings:
         rows = await self._tx.all(_VALUES, places=list(community_ids), keys=list(keys))
         return {(row.community_id, row.key): row.value for row in rows}
 
+    async def of_key(self, key: str) -> dict[str, Any]:
+        """Every community's value of one key, by community id."""
+        rows = await self._tx.all(sa.select(_settings).where(_settings.c.key == key))
+        return {row.community_id: row.value for row in rows}
+
     async def put(self, community_id: str, key: str, value: Any, *, by: str) -> None:
         """Store, and write down who did. None clears the value."""
         before = await self.get(community_id, key)

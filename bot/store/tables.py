@@ -22,6 +22,7 @@ IN_FLIGHT = sa.text("state IN ('sent', 'running')")
 NOT_CANCELLED = sa.text("state != 'cancelled'")
 DONE = sa.text("state = 'done'")
 IN_HISTORY = sa.text("finished_at IS NOT NULL AND erased_at IS NULL")
+LEFT = sa.text("left_at IS NOT NULL")
 UNDELIVERED = sa.text("state IN ('pending', 'sending')")
 
 
@@ -62,11 +63,14 @@ class IdentityRow(Base):
 
 
 class CommunityRow(Base):
-    """Where people meet. A personal one (direct messages, the web) belongs to its person."""
+    """Where people meet. A personal one (direct messages, the web) belongs to its person.
+
+    `left_at`: when the studio was sent away; after a while what was made there is erased."""
 
     __tablename__ = "communities"
     __table_args__ = (
         sa.UniqueConstraint("platform", "external_id"),
+        _partial("ix_communities_left", "left_at", where=LEFT),
         owned_by("personal_account_id"),
     )
 
@@ -76,6 +80,7 @@ class CommunityRow(Base):
     name: Mapped[str]
     personal_account_id: Mapped[str | None] = mapped_column(sa.ForeignKey("accounts.id"))
     created_at: Mapped[datetime]
+    left_at: Mapped[datetime | None]
 
 
 class MemberRow(Base):
@@ -115,6 +120,7 @@ class JobRow(Base):
             "ix_jobs_finish_tag", "account_id", "community_id", "finish_tag", where=NOT_CANCELLED
         ),
         _partial("ix_jobs_history", "account_id", "created_at", "id", where=IN_HISTORY),
+        _partial("ix_jobs_retention", "community_id", "finished_at", where=IN_HISTORY),
         _partial("ix_jobs_cost", "model", "command", "finished_at", where=DONE),
         _partial("ix_jobs_finished", "finished_at", where=DONE),
         owned_by("account_id"),

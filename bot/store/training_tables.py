@@ -118,27 +118,3 @@ class AdapterRow(Base):
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
     disabled_why: Mapped[str | None]
-
-
-class CaseRow(Base):
-    """A report on a job or a person, for the community's moderators. Both people own their part."""
-
-    __tablename__ = "cases"
-    __table_args__ = (
-        one_of("state", ("open", "upheld", "dismissed")),
-        sa.Index(None, "community_id", "state"),
-        sa.Index(None, "reporter_account_id"),
-        sa.Index(None, "subject_account_id"),
-        owned_by("reporter_account_id", "subject_account_id"),
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    community_id: Mapped[str] = mapped_column(sa.ForeignKey(COMMUNITY))
-    reporter_account_id: Mapped[str] = mapped_column(sa.ForeignKey(ACCOUNT))
-    subject_account_id: Mapped[str] = mapped_column(sa.ForeignKey(ACCOUNT))
-    job_id: Mapped[str | None] = mapped_column(sa.ForeignKey("jobs.id"))
-    reason: Mapped[str]
-    state: Mapped[str]
-    opened_at: Mapped[datetime]
-    closed_at: Mapped[datetime | None]
-    resolution: Mapped[str | None]

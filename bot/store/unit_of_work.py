@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from bot.core.house_ports import AuditLog, CaseStore, CommunityStore, MeasureStore
 from bot.core.ports import (
     AccountStore,
     ArtifactRows,
@@ -25,9 +26,12 @@ from bot.core.ports import (
 )
 from bot.store.accounts import SqlAccounts
 from bot.store.artifacts import SqlArtifacts
+from bot.store.cases import SqlCases
+from bot.store.communities import SqlCommunities
 from bot.store.deliveries import SqlDeliveries
 from bot.store.jobs import SqlJobs
 from bot.store.ledger import SqlLedger
+from bot.store.measures import SqlAuditLog, SqlMeasures
 from bot.store.schema import table_of
 from bot.store.settings import SqlSettings
 from bot.store.tables import SchedulerClockRow
@@ -73,6 +77,10 @@ class SqlUnitOfWork:
     deliveries: DeliveryStore
     ledger: Ledger
     settings: SettingStore
+    communities: CommunityStore
+    measures: MeasureStore
+    cases: CaseStore
+    audit: AuditLog
 
     def __init__(self, engine: AsyncEngine, *, write: bool, writers: WriterQueue | None) -> None:
         self._engine = engine
@@ -93,6 +101,10 @@ class SqlUnitOfWork:
         self.deliveries = SqlDeliveries(self._tx)
         self.ledger = SqlLedger(self._tx)
         self.settings = SqlSettings(self._tx)
+        self.communities = SqlCommunities(self._tx)
+        self.measures = SqlMeasures(self._tx)
+        self.cases = SqlCases(self._tx)
+        self.audit = SqlAuditLog(self._tx)
         return self
 
     async def __aexit__(

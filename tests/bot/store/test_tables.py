@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from bot.store import tables, training_tables
+from bot.store import house_tables, tables, training_tables
 from bot.store.schema import Base
 
 TABLES = {table.name: table for table in Base.metadata.sorted_tables}
@@ -12,13 +12,14 @@ TABLES = {table.name: table for table in Base.metadata.sorted_tables}
 DESIGNED = (
     *("accounts", "identities", "communities", "members", "jobs", "artifacts", "deliveries"),
     *("ledger_entries", "settings", "audit_log", "scheduler_clock"),
-    *("consents", "contributions", "datasets", "runs", "adapters", "cases"),
+    *("consents", "contributions", "datasets", "runs", "adapters"),
+    *("blocks", "grants", "cases"),
 )
 
 
 def test_there_is_a_table_for_everything_the_studio_keeps() -> None:
     assert set(TABLES) == set(DESIGNED)
-    assert tables.Base is training_tables.Base
+    assert tables.Base is training_tables.Base is house_tables.Base
 
 
 def test_every_table_says_whose_data_it_holds() -> None:
