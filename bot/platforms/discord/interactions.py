@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import discord
@@ -63,21 +63,27 @@ class Desk:
         self._reader, self._fetcher, self._suggestions = reader, fetcher, suggestions
         self._courier, self._metrics = courier, metrics
         self._handle: Handle | None = None
-        self._busy: set[asyncio.Task[Reply]] = set()
+        self._busy: set[asyncio.Task[Any]] = set()
 
     def open(self, handle: Handle) -> None:
         """From now on invocations go here."""
         self._handle = handle
 
-    async def close(self) -> None:
-        """Take no more, and let what is being handled finish, for a moment."""
+    def close(self) -> None:
+        """From now on invocations are told that the studio is not there."""
         self._handle = None
+
+    async def settle(self) -> None:
+        """Let what is being answered finish, for a moment."""
         if self._busy:
             await asyncio.wait(set(self._busy), timeout=DRAIN_S)
 
     async def take(self, interaction: discord.Interaction) -> None:
         """Answer one interaction, from the first sign of life to what is shown at once; a job's
         result follows as a delivery. Never raises but for cancellation."""
+        answering = asyncio.current_task()
+        assert answering is not None  # noqa: S101 (we are in a coroutine)
+        self._busy.add(answering)
         with structlog.contextvars.bound_contextvars(invocation_id=str(interaction.id)):
             try:
                 if interaction.type is InteractionType.autocomplete:
@@ -86,6 +92,8 @@ class Desk:
                     await self._answer(interaction)
             except Exception:  # of the platform or ours: the next interaction must be taken
                 log.exception("an interaction could not be answered")
+            finally:
+                self._busy.discard(answering)
 
     async def _answer(self, interaction: discord.Interaction) -> None:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class DiscordSettings(BaseSettings):
@@ -26,3 +28,23 @@ class DiscordSettings(BaseSettings):
         pattern=r"^https?://",
         description="Where Discord's API is; used as it is.",
     )
+    public_key: str = Field(
+        default="",
+        pattern=r"^([0-9a-fA-F]{64})?$",
+        description="The application's public key (64 hexadecimal digits): interactions are then "
+        "taken on /discord/interactions of the web server, and no gateway connection is made.",
+    )
+    communities: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(),
+        description="Ids of the only communities that get the commands, separated by commas, to "
+        "try them out; empty offers them everywhere.",
+    )
+
+    @field_validator("communities", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            [one for one in value.replace(" ", "").split(",") if one]
+            if isinstance(value, str)
+            else value
+        )
