@@ -1,7 +1,7 @@
 """Media made to fit what a platform takes: size, side, seconds. Pure bytes in, bytes out.
 
   pictures    the ladder of a picture that is too large: PNG as it is, WebP, JPEG; stills squared
-  motion      animations as animated emoji and stickers
+  motion      emoji and stickers, still and moving;  paper: drawings on white lose their paper
   sounds      soundboard clips and voice messages with their waveform
   child       where the work is done: a process of its own that may crash, hang or grow
 
@@ -43,7 +43,7 @@ async def picture(
 
 async def emoji(data: bytes) -> Fitted:
     """A picture as an emoji: square, 128 px, at most 256 KiB; PNG, or GIF where it moves. Empty
-    edges are cut away, transparency stays. Raises Unfit."""
+    edges are cut away, transparency stays, a drawing on white loses its paper. Raises Unfit."""
     return await child.fitted("emoji", data)
 
 

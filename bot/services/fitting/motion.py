@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from bot.services.fitting import marks, pictures
+from bot.services.fitting import marks, paper, pictures
 from bot.services.fitting.search import best_that_fits
 from bot.services.fitting.values import (
     EMOJI_BYTES,
@@ -38,7 +38,7 @@ _PALETTE_PX: Final = 64  # side of the copies that a palette is chosen from
 class Frame:
     """One picture of an animation and for how long it is shown."""
 
-    image: Image.Image  # RGB or RGBA, square
+    image: Image.Image  # square; RGB, or RGBA where any frame has transparent pixels
     shown_ms: int
 
 
@@ -106,7 +106,9 @@ def _made(
 
 def _still(data: bytes, side: int, limit_bytes: int, stem: str) -> Fitted:
     shown = pictures.still(data)
-    square = pictures.squared(shown.image, pictures.inhabited(shown.image), side)
+    shown.image.thumbnail((2 * side, 2 * side), Image.Resampling.LANCZOS)
+    drawing = paper.lifted(shown.image)
+    square = pictures.squared(drawing, pictures.inhabited(drawing), side)
     buffer = io.BytesIO()
     square.save(buffer, "PNG", pnginfo=marks.png_info(shown.marks), optimize=True)
     if buffer.tell() > limit_bytes:  # four bytes a pixel are less, at these sides
@@ -139,7 +141,10 @@ def _frames(image: Image.Image, side: int, longest_s: float) -> list[Frame]:
         max(box[2] for box in boxes),
         max(box[3] for box in boxes),
     )
-    return [Frame(pictures.squared(frame, box, side), shown_ms) for frame, shown_ms in drawn]
+    squares = [pictures.squared(frame, box, side) for frame, _ in drawn]
+    if all(square.getchannel("A").getextrema() == (255, 255) for square in squares):
+        squares = [square.convert("RGB") for square in squares]
+    return [Frame(square, shown_ms) for square, (_, shown_ms) in zip(squares, drawn, strict=True)]
 
 
 def _thinned(frames: Sequence[Frame], every: int) -> list[Frame]:
@@ -157,7 +162,7 @@ def _gif(frames: Sequence[Frame], colours: int, comment: str) -> bytes:
 
 def _apng(frames: Sequence[Frame], colours: int, comment: str) -> bytes:
     info = marks.png_info({"Software": "Atelier", "Source": comment} if comment else {})
-    return _saved(frames, colours, "PNG", disposal=1, blend=0, pnginfo=info)
+    return _saved(frames, colours, "PNG", disposal=0, blend=0, pnginfo=info)
 
 
 def _saved(frames: Sequence[Frame], colours: int, image_format: str, **options: Any) -> bytes:
@@ -181,13 +186,14 @@ def _saved(frames: Sequence[Frame], colours: int, image_format: str, **options: 
 def _indexed(images: Sequence[Image.Image], colours: int) -> list[Image.Image]:
     """The pictures in so many common colours; what is transparent gets one more of its own."""
     palette = _common_palette(images, colours)
+    entries = (palette.getpalette() or [])[: 3 * colours]
+    one_more = [*entries, *[0] * (3 * (colours + 1) - len(entries))]
     indexed = []
     for image in images:
         flat = pictures.on_white(image).quantize(palette=palette, dither=Image.Dither.NONE)
-        if any(one.mode == "RGBA" for one in images):
-            holes = (
-                image.convert("RGBA").getchannel("A").point(lambda opacity: opacity < 128 and 255)
-            )
+        if image.mode == "RGBA":
+            flat.putpalette(one_more)
+            holes = image.getchannel("A").point(lambda value: value < _OPAQUE and 255)
             flat.paste(colours, mask=holes)
             flat.info["transparency"] = colours
         indexed.append(flat)
