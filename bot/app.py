@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot import settings as settings_module
+from bot.actions import shared_menus
 from bot.commands import load_commands
 from bot.core.chat import Command
 from bot.core.ports import Platform
 from bot.core.signing import Signer
-from bot.http import HttpServer, Probe
+from bot.errors import SettingsError
+from bot.http import HttpServer, Probe, RouteSource
 from bot.lock import sole_user
 from bot.metrics import Metrics
 from bot.router import Router
@@ -47,6 +49,7 @@ from generators.engine.port import Engine
 from generators.registry import ModelEntry, read_registry
 
 if TYPE_CHECKING:
+    from bot.platforms.discord.platform import DiscordPlatform
     from bot.platforms.web.platform import WebPlatform
 
 log = structlog.get_logger(__name__)
@@ -110,7 +113,7 @@ async def serve(
         server = HttpServer(
             settings.web.bind,
             registry=metrics.registry,
-            sources=[parts.web] if parts.web else [],
+            sources=parts.sources(),
             probes=_probes(store, tasks),
             metrics_bind=settings.studio.metrics_bind,
         )
@@ -140,6 +143,11 @@ class _Parts:
     delivery: DeliveryService
     platforms: Mapping[str, Platform]
     web: WebPlatform | None
+    discord: DiscordPlatform | None
+
+    def sources(self) -> list[RouteSource]:
+        """Who serves over HTTP; the browser studio last, since it answers whatever is left."""
+        return [source for source in (self.discord, self.web) if source is not None]
 
 
 def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics) -> _Parts:
@@ -177,8 +185,10 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
     commands = load_commands(models)
     platforms: dict[str, Platform] = {}
     web = _web(settings, services, commands, entries)
-    if web is not None:
-        platforms[web.name] = web
+    discord = _discord(settings, services, commands, metrics)
+    for platform in (web, discord):
+        if platform is not None:
+            platforms[platform.name] = platform
     delivery = DeliveryService(
         uow,
         platforms,
@@ -199,7 +209,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         max_strikes=settings.generators.max_strikes,
     )
     router = Router(services, commands)
-    return _Parts(services, router, dispatcher, delivery, platforms, web)
+    return _Parts(services, router, dispatcher, delivery, platforms, web, discord)
 
 
 def _web(
@@ -220,6 +230,30 @@ def _web(
         locale=settings.studio.locale,
         models=entries,
         runs=settings.data_dir / "runs",
+    )
+
+
+def _discord(
+    settings: Settings, services: Services, commands: Mapping[str, Command], metrics: Metrics
+) -> DiscordPlatform | None:
+    if settings.discord.token is None:
+        return None
+    # Only now, so that a studio without a token runs without discord.py.
+    try:
+        from bot.platforms.discord.platform import DiscordPlatform
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"ATELIER_DISCORD_TOKEN is set, but {error.name} is not installed: install "
+            "atelier[discord], or take the token out of the settings."
+        ) from None
+
+    return DiscordPlatform(
+        settings.discord,
+        services,
+        tuple(commands.values()),
+        shared_menus(),
+        metrics=metrics,
+        gallery_url=settings.web.public_url if settings.web.studio else "",
     )
 
 
