@@ -97,7 +97,8 @@ def _described(weights: str, read: Read, names: set[str], commit: str | None) ->
     generator, kind = _generator(weights, read, names)
     if not any(name.endswith(".safetensors") for name in names):
         raise RegistryError(f"{weights} holds no safetensors file, and no other kind is loaded")
-    return Found(generator, kind, _licence(read), commit)
+    own = _json(weights, MANIFEST_NAME, read) or {}
+    return Found(generator, kind, _licence(read) or str(own.get("licence", "")), commit)
 
 
 def _generator(weights: str, read: Read, names: set[str]) -> tuple[str, str]:

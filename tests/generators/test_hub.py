@@ -65,6 +65,13 @@ def test_the_licence_is_the_cards(tmp_path: Path, card: str, licence: str) -> No
     )
 
 
+def test_weights_of_ours_say_their_licence_themselves(tmp_path: Path) -> None:
+    manifest = json.dumps({"generator": "gan", "licence": "CC0-1.0"})
+    folder = weights(tmp_path)
+    (folder / "atelier.json").write_text(manifest, encoding="utf-8")
+    assert hub.look(str(folder)).licence == "CC0-1.0"
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "pipeline of its own code": {"model_index__json": {"_class_name": ["mine", "Pipeline"]}},
     "needs code of its own": {"config__json": {"auto_map": {"AutoModel": "evil.Model"}}},
