@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
 
-pytest_plugins = ["postgres_server", "stores", "desk", "browser"]
+pytest_plugins = ["postgres_server", "stores", "desk", "browser", "played"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
