@@ -29,6 +29,7 @@ from bot.platforms.discord.autocomplete import Suggestions
 from bot.platforms.discord.client import Client, Events, Unreachable, point_at
 from bot.platforms.discord.courier import Courier
 from bot.platforms.discord.declare import declare
+from bot.platforms.discord.http_mode import HttpInteractions
 from bot.platforms.discord.interactions import Desk
 from bot.platforms.discord.reading import Reader
 from bot.platforms.discord.settings import DiscordSettings
@@ -99,6 +100,11 @@ class DiscordPlatform:
             self._courier,
             metrics=metrics,
         )
+        self._http = (
+            HttpInteractions(settings.public_key, self.desk.take, self.client, clock=services.clock)
+            if settings.public_key
+            else None
+        )
 
     def client(self) -> discord.Client:
         """The logged-in client of the moment. Raises DeliveryRetry while there is none."""
@@ -151,11 +157,13 @@ class DiscordPlatform:
     # --- bot.http.RouteSource ---
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """None of its own: interactions come over the gateway."""
-        return ()
+        """Where Discord brings interactions, if not over the gateway."""
+        return self._http.routes() if self._http is not None else ()
 
     async def close(self) -> None:
-        """The web server stops; what it brought is finished by `run`."""
+        """The web server stops: finish what it brought."""
+        if self._http is not None:
+            await self._http.close()
 
     # --- the connection ---
 
