@@ -62,8 +62,8 @@ class Fetcher:
         Discord's, or not to be had."""
         for name, file in files.items():
             self._judge(name, file)
-        found = await asyncio.gather(*(self._fetch(name, file) for name, file in files.items()))
-        return dict(zip(files, found, strict=True))
+        # One after the other: no command takes more than two, and nothing is left behind.
+        return {name: await self._fetch(name, file) for name, file in files.items()}
 
     async def close(self) -> None:
         """End what is being fetched."""
@@ -84,11 +84,11 @@ class Fetcher:
     def _may_ask(self, url: str) -> bool:
         try:
             asked = URL(url)
-        except ValueError:
+            origin = asked.origin()
+        except ValueError:  # relative, or no address at all
             return False
-        if asked.scheme == "https" and asked.host in HOSTS and asked.port == 443:
-            return True
-        return asked.origin() == self._base.origin() if asked.absolute else False
+        theirs = asked.scheme == "https" and asked.host in HOSTS and asked.port == 443
+        return theirs or origin == self._base.origin()
 
     async def _fetch(self, name: str, file: Attached) -> Upload:
         try:
