@@ -28,7 +28,7 @@ def with_params(
     A flag that is not given is not passed on, so the weights' own default holds.
     """
 
-    fields = {name: field for one in reversed(params) for name, field in one.model_fields.items()}
+    fields = {name: field for one in reversed(params) for name, field in _own_first(one)}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         flags = {
@@ -53,6 +53,13 @@ def with_params(
         return command
 
     return decorate
+
+
+def _own_first(params: type[Params]) -> list[tuple[str, FieldInfo]]:
+    """The fields by name; what a class adds to what its kin take comes before that."""
+    return sorted(
+        params.model_fields.items(), key=lambda item: item[0] not in params.__annotations__
+    )
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -32,20 +32,19 @@ _TOO_LONG = Text(
 
 def command(offered: Offered) -> Command | None:
     """The declaration: the union of what the models on offer that animate take."""
-    able = offered.offers.capable("image", "prompt", "animate")
-    if not able:
+    specs = offered.offers.specs("image", "prompt", "animate")
+    if not specs:
         return None
-    specs = {offer.spec.name: offer.spec for offer in able}
     prompt, *others = merged(
         from_params(spec.params, skip=_HIDDEN, rest="prompt", texts={"prompt": _PROMPT})
-        for spec in specs.values()
+        for spec in specs
     )
     seconds = Option(
         name="seconds",
         type=OptionType.NUMBER,
         default=_SECONDS,
         minimum=_MIN_SECONDS,
-        maximum=max(_most_frames(spec) / _default_fps(spec) for spec in specs.values()),
+        maximum=max(_most_frames(spec) / _default_fps(spec) for spec in specs),
         description=_LENGTH,
     )
     return Command(

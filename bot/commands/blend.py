@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bot.commands import Offered
-from bot.core import answers
 from bot.core.chat import Action, Command, Invocation, Options, Reply, Text
-from bot.core.domain import Artifact, Job
 from bot.core.options import from_params, merged
 from bot.core.params import PRIVATE, count_option, image_option, model_option
 from bot.services import making, relatives
@@ -34,13 +32,12 @@ _BETWEEN = Text(en="pictures in between", zh="张中间的图片")
 
 def command(offered: Offered) -> Command | None:
     """The declaration: the union of what the models that blend take."""
-    able = offered.offers.capable("image", "blend")
-    if not able:
+    specs = offered.offers.specs("image", "blend")
+    if not specs:
         return None
-    specs = {offer.spec.name: offer.spec for offer in able}
     others = merged(
         from_params(spec.params, only={"blend", "upscale"}, texts={"blend": _WHERE})
-        for spec in specs.values()
+        for spec in specs
     )
     return Command(
         name="blend",
@@ -56,7 +53,7 @@ def command(offered: Offered) -> Command | None:
             PRIVATE,
         ),
         examples=("/blend last image_b:last#2", "/blend last image_b:last#2 count:1 blend:0.3"),
-        present=_present,
+        present=relatives.present_to_enlarge,
         actions={
             **{
                 f"u{n}": Action(relatives.enlarge(n), owner_only=False)
@@ -71,10 +68,3 @@ async def _run(services: Services, invocation: Invocation, options: Options) -> 
     inputs = await making.pictures(services, invocation, options, "image", "image_b")
     draft = making.draft("blend", invocation, options, needs=("blend",), inputs=inputs)
     return await making.admit(services, invocation, draft)
-
-
-def _present(services: Services, job: Job, artifacts: tuple[Artifact, ...], locale: str) -> Reply:
-    def rows(items: int) -> tuple[answers.Row, ...]:
-        return (relatives.enlarge_row(services, job, items, locale),)
-
-    return making.present(services, job, artifacts, locale, rows=rows, changes=False)

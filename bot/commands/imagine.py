@@ -39,15 +39,14 @@ _STRENGTH_ALONE = Text(
 
 def command(offered: Offered) -> Command | None:
     """The declaration: the union of what the image generators on offer take."""
-    able = offered.offers.capable("image", "prompt")
-    if not able:
+    specs = offered.offers.specs("image", "prompt")
+    if not specs:
         return None
-    specs = {offer.spec.name: offer.spec for offer in able}
     prompt, *others = merged(
         from_params(spec.params, skip=_HIDDEN, rest="prompt", texts={"prompt": _PROMPT})
-        for spec in specs.values()
+        for spec in specs
     )
-    starts = [spec for spec in specs.values() if "image_input" in spec.capabilities]
+    starts = [spec for spec in specs if "image_input" in spec.capabilities]
     image = (image_option("image", _IMAGE),) if starts else ()
     strength = merged(from_params(spec.params, only={"strength"}) for spec in starts)
     pictures = range(1, relatives.BUTTONS + 1)

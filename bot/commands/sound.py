@@ -26,16 +26,13 @@ _SOUNDS = Text(en="sounds", zh="段声音")
 def command(offered: Offered) -> Command | None:
     """The declaration: the union of what the sound generators on offer take; their `duration_s` is
     called `seconds` here."""
-    able = offered.offers.capable("audio", "prompt")
-    if not able:
+    specs = offered.offers.specs("audio", "prompt")
+    if not specs:
         return None
-    specs = {offer.spec.name: offer.spec for offer in able}
     texts = {"prompt": _PROMPT, "duration_s": _SECONDS}
     prompt, *others = (
         replace(option, name="seconds") if option.name == "duration_s" else option
-        for option in merged(
-            from_params(spec.params, rest="prompt", texts=texts) for spec in specs.values()
-        )
+        for option in merged(from_params(spec.params, rest="prompt", texts=texts) for spec in specs)
     )
     return Command(
         name="sound",

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 from bot.commands import Offered
 from bot.core.chat import Action, Command, Invocation, Options, Reply, Text
 from bot.core.options import from_params, merged
-from bot.core.params import PRIVATE, image_option, model_option
+from bot.core.params import IMAGE, PRIVATE, model_option
 from bot.services import making, relatives
 
 if TYPE_CHECKING:
     from bot.services import Services
 
-_IMAGE = Text(
-    en="The picture: a file, “last”, or an id of your history.",
-    zh="图片：文件、last，或历史中的编号。",
-)
 _SCALE = Text(
     en="How many times wider and higher; left out, as large as is comfortable.",
     zh="宽和高放大的倍数；不写则放大到合适的尺寸。",
@@ -27,12 +23,11 @@ _SCALE = Text(
 
 def command(offered: Offered) -> Command | None:
     """The declaration: the union of what the models that enlarge take."""
-    able = offered.offers.capable("image", "upscale", "image_input")
-    if not able:
+    specs = offered.offers.specs("image", "upscale", "image_input")
+    if not specs:
         return None
-    specs = {offer.spec.name: offer.spec for offer in able}
     scale = merged(
-        from_params(spec.params, only={"scale"}, texts={"scale": _SCALE}) for spec in specs.values()
+        from_params(spec.params, only={"scale"}, texts={"scale": _SCALE}) for spec in specs
     )
     return Command(
         name="upscale",
@@ -40,7 +35,7 @@ def command(offered: Offered) -> Command | None:
         category="change",
         run=_run,
         options=(
-            image_option("image", _IMAGE, required=True),
+            IMAGE,
             *(replace(option, default=None) for option in scale),
             model_option(making.model_choices(offered.offers, "image", "upscale", "image_input")),
             PRIVATE,

@@ -37,13 +37,12 @@ _NO_TEXT = Text(en="There is no text {n} in this answer.", zh="这个结果里�
 
 def command(offered: Offered) -> Command | None:
     """The declaration: the union of what the text generators on offer take."""
-    able = offered.offers.capable("text", "prompt")
-    if not able:
+    specs = offered.offers.specs("text", "prompt")
+    if not specs:
         return None
-    specs = {offer.spec.name: offer.spec for offer in able}
     prompt, *others = merged(
         from_params(spec.params, rest="prompt", multiline=True, texts={"prompt": _PROMPT})
-        for spec in specs.values()
+        for spec in specs
     )
     models = model_option(making.model_choices(offered.offers, "text", "prompt"))
     count = count_option(_TEXTS, default=1, maximum=_MAX_COUNT)

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, get_args
 
+from bot.core.storable import storable
 from generators.contract import MediaRole
 from generators.engine.port import ArtifactRef
 
@@ -123,6 +124,22 @@ class Artifact:
     role: str  # one of ARTIFACT_ROLES
     position: int
     facts: Mapping[str, int | float | str]
+
+    @classmethod
+    def of(cls, job: Job, ref: ArtifactRef, *, id: str, position: int) -> Artifact:
+        """Media that a job holds: what it made, or what it works on."""
+        return cls(
+            id=id,
+            job_id=job.id,
+            account_id=job.account_id,
+            community_id=job.community_id,
+            key=ref.key,
+            mime=ref.mime,
+            size_bytes=ref.size_bytes,
+            role=ref.role,
+            position=position,
+            facts=storable(ref.facts),
+        )
 
     def ref(self) -> ArtifactRef:
         """The artifact as an engine job's input; an upload stays one (see `services.inputs`)."""

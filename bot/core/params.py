@@ -94,6 +94,16 @@ def image_option(name: str, description: Text, *, required: bool = False) -> Opt
     )
 
 
+IMAGE = image_option(
+    "image",
+    Text(
+        en="The picture: a file, “last”, or an id of your history.",
+        zh="图片：文件、last，或历史中的编号。",
+    ),
+    required=True,
+)
+
+
 def model_option(choices: Callable[[], tuple[Choice, ...]]) -> Option:
     """Which model: one of those the host offers now."""
     return Option(

@@ -94,19 +94,8 @@ async def hold(uow: UnitOfWork, job: Job, uploaded: Collection[str]) -> None:
     ours = {*uploaded, *await uow.artifacts.held(job.account_id, older)}
     await uow.artifacts.add(
         [
-            Artifact(
-                id=uuid4().hex,
-                job_id=job.id,
-                account_id=job.account_id,
-                community_id=job.community_id,
-                key=ref.key,
-                mime=ref.mime,
-                size_bytes=ref.size_bytes,
-                role="input",
-                position=position - len(refs),  # before the results, which count from 0
-                facts=dict(ref.facts),
-            )
-            for position, ref in enumerate(refs)
+            Artifact.of(job, ref, id=uuid4().hex, position=position)
+            for position, ref in enumerate(refs, start=-len(refs))  # results count from 0
             if ref.key in ours
         ]
     )

@@ -27,6 +27,7 @@ from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
 from bot.services.places import Places
 from bot.services.quota import QuotaService
+from bot.services.rule_book import RuleBook
 from bot.services.transactions import repeated
 from generators.artifacts import ArtifactStore
 from generators.engine.port import EngineResult
@@ -51,6 +52,7 @@ class JobService:
         quota: QuotaService,
         moderation: ModerationService,
         artifacts: ArtifactStore,
+        rules: RuleBook,
         *,
         on_admitted: Callable[[], None],
         on_ended: Callable[[str], None],
@@ -59,7 +61,7 @@ class JobService:
         self._uow, self._clock = uow, clock
         self._quota, self._artifacts = quota, artifacts
         inputs = Inputs(uow, artifacts, clock)
-        self._admission = Admission(uow, clock, models, quota, moderation, inputs)
+        self._admission = Admission(uow, clock, models, quota, moderation, inputs, rules)
         self._on_admitted, self._on_ended, self._stop = on_admitted, on_ended, stop
 
     async def admit(self, invocation: Invocation, draft: JobDraft) -> JobTicket:
@@ -68,7 +70,7 @@ class JobService:
         job = await self._admission.admit(invocation, draft)
         self._on_admitted()
         position, eta_s = await self.place(job)
-        return JobTicket(job_id=job.id, position=position, eta_s=eta_s)
+        return JobTicket(job.id, position, eta_s, private=job.private)
 
     async def cancel(self, origin: Origin, job_id: str | None) -> Job:
         """Cancel a job, None for the member's latest live one; returns it as it then is. One that
@@ -76,6 +78,22 @@ class JobService:
         ends it. Raises NotFound or NotAllowed."""
         async with self._uow(write=False) as uow:
             job = await self._to_cancel(uow, origin, job_id)
+        job = await self._cancel(job)
+        if job.state.ended and job.state is not JobState.CANCELLED:
+            raise NotFound("That job has ended already.", "那个任务已经结束了。")
+        return job
+
+    async def cancel_all(self, account_id: str, community_id: str) -> int:
+        """Cancel whatever of an account's has not ended in a community, in the empty one everywhere
+        in the studio; returns how many jobs. Who may is the caller's to check."""
+        async with self._uow(write=False) as uow:
+            live = await uow.jobs.live_of(account_id, community_id or None)
+        for job in live:
+            await self._cancel(job)
+        return len(live)
+
+    async def _cancel(self, job: Job) -> Job:
+        """Cancel a job that waits, have one stopped that was sent; returns it as it then is."""
         if job.state is JobState.QUEUED:
             cancelled = EngineResult(job_id=job.id, state="cancelled")
             if await repeated(lambda: self._end(cancelled, only_from=(JobState.QUEUED,))):
@@ -85,8 +103,6 @@ class JobService:
         if not job.state.ended:
             await self._request_cancel(job.id)
             await self._stop(job.id)
-        elif job.state is not JobState.CANCELLED:
-            raise NotFound("That job has ended already.", "那个任务已经结束了。")
         return job
 
     async def complete(self, result: EngineResult) -> bool:
@@ -184,17 +200,6 @@ async def _live_of(uow: UnitOfWork, origin: Origin) -> list[Job]:
 
 def _artifacts(job: Job, result: EngineResult) -> list[Artifact]:
     return [
-        Artifact(
-            id=uuid4().hex,
-            job_id=job.id,
-            account_id=job.account_id,
-            community_id=job.community_id,
-            key=ref.key,
-            mime=ref.mime,
-            size_bytes=ref.size_bytes,
-            role=ref.role,
-            position=position,
-            facts=storable(ref.facts),
-        )
+        Artifact.of(job, ref, id=uuid4().hex, position=position)
         for position, ref in enumerate(result.artifacts)
     ]

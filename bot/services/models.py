@@ -92,6 +92,11 @@ class ModelOffers:
         ]
         return sorted(found, key=lambda offer: (not offer.default, not offer.spec.needs_weights))
 
+    def specs(self, modality: str, *needs: str) -> list[GeneratorSpec]:
+        """The generators behind `capable`, each once, in its order."""
+        able = self.capable(modality, *needs)
+        return list({offer.spec.name: offer.spec for offer in able}.values())
+
     def choose(self, name: str | None, modality: str, *needs: str) -> ModelOffer:
         """The model of this name, or the one to take where none is named. Raises BadOption where it
         cannot do what is asked, with those that can."""

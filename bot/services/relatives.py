@@ -15,7 +15,7 @@ from bot.core.domain import Artifact, Job, JobState
 from bot.errors import BadOption, NotFound
 from bot.services.admission import JobDraft
 from bot.services.inputs import Input
-from bot.services.making import Run, admit, again, can, known_params
+from bot.services.making import Run, admit, again, can, known_params, present
 from generators import catalog, variations
 from generators.contract import MAX_SEED
 
@@ -110,6 +110,17 @@ def vary(n: int) -> Run:
         return await admit(services, invocation, draft)
 
     return run
+
+
+def present_to_enlarge(
+    services: Services, job: Job, artifacts: tuple[Artifact, ...], locale: str
+) -> Reply:
+    """The answer to a job that changed pictures: each can be made larger."""
+
+    def rows(items: int) -> tuple[answers.Row, ...]:
+        return (enlarge_row(services, job, items, locale),)
+
+    return present(services, job, artifacts, locale, rows=rows, changes=False)
 
 
 def present_larger(
