@@ -6,6 +6,9 @@ Used by `platform`, which builds a new one whenever a connection has ended for g
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +24,9 @@ log = structlog.get_logger(__name__)
 LAUNCHES: Final = 20
 """How often a shard may fail to connect before everything begins anew, at a freshly asked address
 (discord.py would repeat itself, and nest its calls, until the interpreter gives up)."""
+
+IDENTIFY_EVERY_S: Final = 5.0
+"""Discord takes one new session in this time; discord.py would wait it before each."""
 
 OnInteraction = Callable[[discord.Interaction], Awaitable[None]]
 OnGuild = Callable[[discord.Guild], Awaitable[None]]
@@ -48,6 +54,8 @@ class Client(discord.AutoShardedClient):
         # Guilds tell of channels (which are age-restricted), roles, joining and leaving. Members,
         # presences and message content are privileged, and nothing here needs them.
         intents.guilds = True
+        # Nobody here speaks in voice channels, so nobody misses the libraries for it.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             intents=intents,
             max_messages=None,
@@ -57,6 +65,15 @@ class Client(discord.AutoShardedClient):
         )
         self._events = events
         self._launches = 0
+        self._identifying = asyncio.Lock()
+        self._identified_at = -math.inf
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Shards begin one after the other; one that begins anew alone does so at once."""
+        async with self._identifying:
+            now = time.monotonic()
+            await asyncio.sleep(max(0.0, self._identified_at + IDENTIFY_EVERY_S - now))
+            self._identified_at = time.monotonic()
 
     async def launch_shard(self, gateway: URL, shard_id: int, *, initial: bool = False) -> None:
         """As discord.py does, but not for ever, and later reconnects go where the API says too."""

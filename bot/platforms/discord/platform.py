@@ -57,10 +57,10 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait before connecting again, seconds: at first, at most, and after a refusal
-    that only the host can end."""
+    """How long to wait before connecting again, seconds: at first (Discord takes one new session in
+    five), at most, and after a refusal that only the host can end."""
 
-    first_s: float = 2.0
+    first_s: float = 5.0
     most_s: float = 300.0
     refused_s: float = 900.0
 
@@ -206,8 +206,10 @@ class DiscordPlatform:
             self._client = None
 
     async def _ready(self) -> None:
-        log.info("Discord is connected", communities=len(self.client().guilds))
+        client = self.client()
+        log.info("Discord is connected", communities=len(client.guilds))
         self._tries, self._refused = 0, False
+        await self._sync.tidy(client)
 
     async def _joined(self, guild: discord.Guild) -> None:
         log.info("the bot was added to a community", community=str(guild.id))
@@ -224,8 +226,8 @@ class DiscordPlatform:
 
     def _outage(self, error: Exception) -> float:
         """Discord, or the way to it, is down."""
-        longest_s = min(self._patience.most_s, self._patience.first_s * 2.0**self._tries)
-        wait_s = longest_s * random.uniform(0.5, 1.0)  # not every studio at the same moment
+        least_s = min(self._patience.most_s, self._patience.first_s * 2.0**self._tries)
+        wait_s = least_s * random.uniform(1.0, 1.5)  # not every studio at the same moment
         self._tries = min(self._tries + 1, 20)
         log.warning("Discord is out of reach", error=repr(error), again_in_s=round(wait_s, 1))
         return wait_s

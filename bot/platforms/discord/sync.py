@@ -21,7 +21,7 @@ from bot.platforms.discord.declare import Payload
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (5.0, 30.0, 120.0, 600.0)
-FEW: Final = 20
+FEW: Final = 10
 """In so few communities, lists of a time when the commands were tried out there are looked for."""
 
 _GLOBAL_ONLY: Final = ("contexts", "integration_types")  # no keys of a community's own list
@@ -42,18 +42,37 @@ class Sync:
     def __init__(self, commands: Sequence[Payload], communities: Sequence[int] = ()) -> None:
         """`commands` as declared; with `communities`, those alone are offered them."""
         self._commands, self._communities = list(commands), tuple(communities)
+        self._tidy = False
 
     async def run(self, client: discord.Client) -> None:
         """Everything there is to be told, with patience. A list that Discord refuses is logged and
         left: the commands of before go on working. Raises nothing but cancellation."""
+        everywhere = [] if self._communities else self._commands
+        await self._patiently(client, everywhere, None)
+        for guild_id in self._communities:
+            await self._patiently(client, self._commands, guild_id)
+
+    async def tidy(self, client: discord.Client) -> None:
+        """Where the commands are offered everywhere, take back what was once offered to single
+        communities: their members would see each command twice. Once is enough."""
+        if self._communities or self._tidy or len(client.guilds) > FEW:
+            return
+        self._tidy = True
+        for guild in client.guilds:
+            await self._patiently(client, [], guild.id)
+
+    async def _patiently(
+        self, client: discord.Client, wanted: Sequence[Payload], guild_id: int | None
+    ) -> None:
         for wait_s in (*RETRY_S, None):
             try:
-                await self._all(client)
+                await self._bring(client, wanted, guild_id)
             except (discord.DiscordServerError, aiohttp.ClientError, TimeoutError) as error:
                 log.warning("the commands could not be compared", error=repr(error))
             except discord.HTTPException as error:
                 log.error(
                     "Discord refuses the commands; those of before stay",
+                    community=guild_id,
                     code=error.code,
                     error=str(error),
                 )
@@ -62,16 +81,6 @@ class Sync:
                 return
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
-
-    async def _all(self, client: discord.Client) -> None:
-        everywhere = [] if self._communities else self._commands
-        await self._bring(client, everywhere, None)
-        for guild_id in self._communities:
-            await self._bring(client, self._commands, guild_id)
-        if not self._communities:
-            found = [guild.id async for guild in client.fetch_guilds(limit=FEW, with_counts=False)]
-            for guild_id in found if len(found) < FEW else ():
-                await self._bring(client, [], guild_id)
 
     async def _bring(
         self, client: discord.Client, wanted: Sequence[Payload], guild_id: int | None
