@@ -145,10 +145,15 @@ def doctor(json_: Json = False) -> None:
             mark = f"[{colours[finding.mark]}]{finding.mark}[/]"
             table.add_row(mark, finding.name, finding.detail, f"[bold]{finding.remedy}[/]")
         Console().print(table)
+        for finding in findings:
+            if finding.link:  # below the table, which would break it in two
+                typer.echo(f"{finding.name}: {finding.link}")
     if any(finding.mark is examination.Mark.BAD for finding in findings):
         raise typer.Exit(1)
 
 
 def vars_of(finding: Any) -> dict[str, str]:
     """A finding as JSON."""
-    return {name: str(getattr(finding, name)) for name in ("name", "mark", "detail", "remedy")}
+    return {
+        name: str(getattr(finding, name)) for name in ("name", "mark", "detail", "remedy", "link")
+    }

@@ -12,14 +12,16 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
+from importlib.util import find_spec
 
 import aiohttp
 
 from bot import settings as settings_module
+from bot.platforms.discord import checkup
 from bot.settings import Settings
 from generators import artifacts, registry
 
@@ -35,22 +37,26 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `remedy` is empty where there is nothing to do."""
+    """What a check found. `remedy` is empty where there is nothing to do; `link` is for a
+    browser."""
 
     name: str
     mark: Mark
     detail: str
     remedy: str = ""
+    link: str = ""
 
 
-Check = Callable[[Settings], Awaitable[Finding]]
+Check = Callable[[Settings], Awaitable[Finding | Sequence[Finding]]]
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Run every check in turn; a check that breaks is itself a finding."""
     for check in CHECKS:
         try:
-            yield await check(settings)
+            found = await check(settings)
+            for finding in (found,) if isinstance(found, Finding) else found:
+                yield finding
         except Exception as error:  # whatever it is: the other checks are wanted all the more
             name = check.__name__.removeprefix("check_").replace("_", " ")
             yield Finding(name, Mark.BAD, f"{type(error).__name__}: {error}", "Put that right.")
@@ -202,14 +208,16 @@ async def check_web(settings: Settings) -> Finding:
     return Finding("web", Mark.OK, f"http://{settings.web.bind}")
 
 
-async def check_discord(settings: Settings) -> Finding:
-    """The Discord token is accepted."""
-    token = settings.discord.token
-    if token is None:
-        return Finding("discord", Mark.OK, "switched off (no ATELIER_DISCORD_TOKEN)")
-    headers = {"Authorization": f"Bot {token.get_secret_value()}"}
-    remedy = "Copy the token anew from the developer portal into ATELIER_DISCORD_TOKEN."
-    return await _ask("discord", f"{settings.discord.api_base}/users/@me", headers, remedy)
+async def check_discord(settings: Settings) -> list[Finding]:
+    """The Discord token is accepted, commands reach us, the bot may do its work; how to invite."""
+    if settings.discord.token is not None and find_spec("discord") is None:
+        remedy = 'pip install "atelier[discord]"'
+        return [Finding("discord", Mark.BAD, "discord.py is not installed", remedy)]
+    remarks = await checkup.examine(settings.discord, settings.web.public_url)
+    return [
+        Finding(one.name, Mark(one.trouble or "ok"), one.detail, one.remedy, one.link)
+        for one in remarks
+    ]
 
 
 async def check_telegram(settings: Settings) -> Finding:

@@ -24,10 +24,10 @@ from nacl.signing import VerifyKey
 
 from bot.core.ports import Clock
 from bot.errors import DeliveryRetry
+from bot.platforms.discord.settings import INTERACTIONS_PATH
 
 log = structlog.get_logger(__name__)
 
-PATH: Final = "/discord/interactions"
 WINDOW_S: Final = 300
 """How far a request's time may be from ours: less is a replay, or a clock that is wrong."""
 
@@ -58,7 +58,7 @@ class HttpInteractions:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """The one address to be entered in the developer portal."""
-        return (web.post(PATH, self._receive),)
+        return (web.post(INTERACTIONS_PATH, self._receive),)
 
     async def close(self) -> None:
         """Let what is being answered finish, for a moment."""

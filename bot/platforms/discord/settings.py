@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+INTERACTIONS_PATH: Final = "/discord/interactions"
+"""Where the web server takes interactions when there is a public key."""
 
 
 class DiscordSettings(BaseSettings):

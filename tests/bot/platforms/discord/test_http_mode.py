@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from bot.errors import DeliveryRetry
 from bot.http import HttpServer
-from bot.platforms.discord.http_mode import PATH, WINDOW_S, HttpInteractions
+from bot.platforms.discord.http_mode import WINDOW_S, HttpInteractions
+from bot.platforms.discord.settings import INTERACTIONS_PATH
 
 KEY = SigningKey(b"k" * 32)
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -59,9 +60,12 @@ class Door:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         signature = key.sign(str(at).encode() + (body if signed is None else signed)).signature
         given = {"X-Signature-Ed25519": signature.hex(), "X-Signature-Timestamp": str(at)}
+        given |= headers or {}
         async with (
             ClientSession() as session,
-            session.post(self.url + PATH, data=body, headers=given | (headers or {})) as response,
+            session.post(
+                self.url + INTERACTIONS_PATH, data=body, headers=given | (headers or {})
+            ) as response,
         ):
             return response.status, await response.text()
 
