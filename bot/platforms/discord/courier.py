@@ -11,7 +11,6 @@ import base64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import discord
@@ -21,7 +20,8 @@ from bot.core.chat import Reply, Update
 from bot.core.domain import Delivery
 from bot.errors import DEFAULT_LANGUAGE, DeliveryGone, DeliveryRetry
 from bot.platforms.discord import trouble, voice
-from bot.platforms.discord.address import TOKEN_LIFE, Address
+from bot.platforms.discord.acknowledged import Acknowledged
+from bot.platforms.discord.address import Address
 from bot.platforms.discord.drawing import Drawing
 from bot.platforms.discord.packing import DEFAULT_LIMIT_BYTES
 from bot.platforms.discord.progress import TOKEN_MARGIN, WaitingMessages
@@ -40,10 +40,6 @@ log = structlog.get_logger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 
-_YOUNG: Final = timedelta(seconds=10)
-"""An interaction this young may still be on its way to being acknowledged by us: what its token
-cannot edit yet, it will in a moment."""
-_YOUNG_RETRY_S: Final = 1.0
 _REMEMBER: Final = 4096  # people's direct channels, and to whom a missing permission was told
 
 
@@ -78,10 +74,18 @@ class Courier:
         self._clock = services.clock
         self.wire = Wire(client, settings.api_base)
         self._drawing = Drawing(services.artifacts, services.signer, gallery_url)
-        self._waiting = WaitingMessages(self.wire, services.signer, services.clock)
+        self._acknowledged = Acknowledged(services.clock)
+        self._waiting = WaitingMessages(
+            self.wire, self._acknowledged, services.signer, services.clock
+        )
         self._voices = VoiceMessages(self.wire, services.artifacts)
         self._showing = Showing(
-            self.wire, self._drawing, self._waiting, services.signer, self._send_direct
+            self.wire,
+            self._drawing,
+            self._waiting,
+            self._acknowledged,
+            services.signer,
+            self._send_direct,
         )
         self._direct_channels: OrderedDict[str, str] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -161,9 +165,10 @@ class Courier:
 
     async def _by_token(self, aim: _Aim) -> str | None:
         """As an edit of the waiting message; None where that is not possible any more."""
-        address, now = aim.address, self._clock()
-        if not address.lives(now, margin=TOKEN_MARGIN):
+        address = aim.address
+        if not address.lives(self._clock(), margin=TOKEN_MARGIN):
             return None
+        await self._acknowledged.wait(address)
         to = address.application_id, address.token
         others = not aim.private and address.guild_id is not None
         place = self._drawing.place(address.locale, address.limit_bytes, others=others)
@@ -177,9 +182,6 @@ class Courier:
             found = trouble.meaning_for_token(error)
             if found is Meaning.LATER:
                 raise trouble.retry(error) from error
-            young = now < address.expires_at() - TOKEN_LIFE + _YOUNG
-            if young and found in {Meaning.TOKEN_DEAD, Meaning.MESSAGE_GONE}:
-                raise DeliveryRetry("not acknowledged yet", after_s=_YOUNG_RETRY_S) from error
             log.info("the waiting message cannot be edited any more", error=repr(error))
             return None
 

@@ -9,6 +9,7 @@ Used by `platform` and by the HTTP mode.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ ACK_WITHIN_S: Final = 0.7
 """How long an admission may take before it is acknowledged unfinished: a member who waits a second
 begins to wonder, and a request takes its time too."""
 DRAIN_S: Final = 5.0
+REMEMBERED: Final = 20_000  # interactions; a token lives for 15 minutes
 
 _STARTING = Text(
     en="The studio is just starting. Please try again in a moment.",
@@ -64,6 +66,7 @@ class Desk:
         self._courier, self._metrics = courier, metrics
         self._handle: Handle | None = None
         self._busy: set[asyncio.Task[Any]] = set()
+        self._taken: OrderedDict[int, None] = OrderedDict()
 
     def open(self, handle: Handle) -> None:
         """From now on invocations go here."""
@@ -81,6 +84,9 @@ class Desk:
     async def take(self, interaction: discord.Interaction) -> None:
         """Answer one interaction, from the first sign of life to what is shown at once; a job's
         result follows as a delivery. Never raises but for cancellation."""
+        if not self._is_new(interaction.id):
+            log.info("an interaction came twice", invocation_id=str(interaction.id))
+            return
         answering = asyncio.current_task()
         assert answering is not None  # noqa: S101 (we are in a coroutine)
         self._busy.add(answering)
@@ -94,6 +100,16 @@ class Desk:
                 log.exception("an interaction could not be answered")
             finally:
                 self._busy.discard(answering)
+
+    def _is_new(self, interaction_id: int) -> bool:
+        """Whether this one was not taken before: a second answer to it would be refused. After a
+        restart admission still tells (`Invocation.id`)."""
+        if interaction_id in self._taken:
+            return False
+        self._taken[interaction_id] = None
+        if len(self._taken) > REMEMBERED:
+            self._taken.popitem(last=False)
+        return True
 
     async def _answer(self, interaction: discord.Interaction) -> None:
         try:

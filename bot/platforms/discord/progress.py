@@ -23,6 +23,7 @@ from bot.core.chat import Button, Text, Update
 from bot.core.ports import Clock
 from bot.core.signing import Signer
 from bot.platforms.discord import components, trouble
+from bot.platforms.discord.acknowledged import Acknowledged
 from bot.platforms.discord.address import Address
 from bot.platforms.discord.packing import Packed
 from bot.platforms.discord.rendering import Message
@@ -66,9 +67,16 @@ class WaitingMessages:
     """Keeps waiting messages up to date. In memory only: the next news brings everything back."""
 
     def __init__(
-        self, wire: Wire, signer: Signer, clock: Clock, *, every_s: float = EVERY_S
+        self,
+        wire: Wire,
+        acknowledged: Acknowledged,
+        signer: Signer,
+        clock: Clock,
+        *,
+        every_s: float = EVERY_S,
     ) -> None:
-        self._wire, self._signer, self._clock, self._every_s = wire, signer, clock, every_s
+        self._wire, self._acknowledged, self._signer = wire, acknowledged, signer
+        self._clock, self._every_s = clock, every_s
         self._waiting: dict[str, _Waiting] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
@@ -124,6 +132,7 @@ class WaitingMessages:
         """Show news as it comes, until the answer or the token's end."""
         job_id = waiting.newest.job_id
         last_word = waiting.address.expires_at() - _LAST_WORD_BEFORE
+        await self._acknowledged.wait(waiting.address)
         while job_id not in self._closed:
             left_s = (last_word - self._clock()).total_seconds()
             try:

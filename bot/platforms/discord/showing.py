@@ -25,6 +25,7 @@ from bot.platforms.discord.wire import Wire
 
 if TYPE_CHECKING:
     from bot.core.signing import Signer
+    from bot.platforms.discord.acknowledged import Acknowledged
     from bot.platforms.discord.progress import WaitingMessages
 
 log = structlog.get_logger(__name__)
@@ -86,11 +87,12 @@ class Showing:
         wire: Wire,
         drawing: Drawing,
         waiting: WaitingMessages,
+        acknowledged: Acknowledged,
         signer: Signer,
         direct: Direct,
     ) -> None:
         self._wire, self._drawing, self._waiting = wire, drawing, waiting
-        self._signer, self._direct = signer, direct
+        self._acknowledged, self._signer, self._direct = acknowledged, signer, direct
 
     async def show(
         self, interaction: discord.Interaction, reply: Reply, locale: str, limit_bytes: int
@@ -98,6 +100,8 @@ class Showing:
         """Show the reply now. Raises what a request raises, once repeating it is no use."""
         said = interaction.response.type
         case = _Case(interaction, locale, limit_bytes, None if said is None else said.value)
+        if said is not None:
+            self._acknowledged.note(case.token)
         if reply.form is not None:
             await self._form(case, reply)
         elif reply.ticket is not None:
@@ -255,6 +259,7 @@ class Showing:
                     raise
                 await asyncio.sleep(_FIRST_PAUSE_S)
         case.said = kind
+        self._acknowledged.note(case.token)
         # Whoever asks the interaction afterwards (`response.is_done`) is told the truth.
         case.interaction.response._response_type = InteractionResponseType(kind)
 
