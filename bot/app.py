@@ -30,14 +30,17 @@ from bot.lock import sole_user
 from bot.metrics import Metrics
 from bot.router import Router
 from bot.services import Services
+from bot.services.case_posting import CasePosting
 from bot.services.delivery import DeliveryService
 from bot.services.dispatch import Dispatcher
 from bot.services.history import HistoryService
+from bot.services.house import House
 from bot.services.jobs import JobService
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
 from bot.services.pictures import PictureService
 from bot.services.quota import QuotaService
+from bot.services.retention import Retention
 from bot.services.status import StudioStatus
 from bot.settings import Settings
 from bot.store.database import Store, open_store
@@ -123,6 +126,7 @@ async def serve(
             tasks += [
                 group.create_task(parts.dispatcher.run(), name="dispatcher"),
                 group.create_task(parts.delivery.run(), name="delivery"),
+                *(group.create_task(one.run(), name=type(one).__name__) for one in parts.keepers),
                 *(
                     group.create_task(platform.run(parts.router.handle), name=platform.name)
                     for platform in parts.platforms.values()
@@ -141,6 +145,7 @@ class _Parts:
     router: Router
     dispatcher: Dispatcher
     delivery: DeliveryService
+    keepers: tuple[CasePosting, Retention]
     platforms: Mapping[str, Platform]
     web: WebPlatform | None
     discord: DiscordPlatform | None
@@ -158,6 +163,8 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
     models = ModelOffers(entries)
     moderation = ModerationService()
     quota = QuotaService(uow, clock, settings.studio.limits())
+    platforms: dict[str, Platform] = {}
+    house = House.over(uow, clock, artifacts, platforms)
     # Jobs, dispatch and delivery wake each other; the first two names are bound a few lines down.
     jobs = JobService(
         uow,
@@ -166,6 +173,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         quota,
         moderation,
         artifacts,
+        house.rules,
         on_admitted=lambda: dispatcher.wake(),
         on_ended=lambda job_id: dispatcher.ended_in_queue(job_id),
         stop=lambda job_id: dispatcher.cancel(job_id),
@@ -181,9 +189,9 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         signer=Signer(settings_module.secret_key(settings)),
         clock=clock,
         status=StudioStatus(clock),
+        house=house,
     )
     commands = load_commands(models)
-    platforms: dict[str, Platform] = {}
     web = _web(settings, services, commands, entries)
     discord = _discord(settings, services, commands, metrics)
     for platform in (web, discord):
@@ -208,8 +216,12 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
         on_ended=delivery.wake,
         max_strikes=settings.generators.max_strikes,
     )
+    keepers = (
+        CasePosting(uow, clock, house.cases, platforms, services.signer, metrics),
+        Retention(uow, clock, house.eraser, metrics),
+    )
     router = Router(services, commands)
-    return _Parts(services, router, dispatcher, delivery, platforms, web, discord)
+    return _Parts(services, router, dispatcher, delivery, keepers, platforms, web, discord)
 
 
 def _web(

@@ -99,6 +99,12 @@ class Metrics:
             ["platform"],
             registry=self.registry,
         )
+        self.case_posts = Counter(
+            "atelier_case_posts",
+            "Tries to post a report to its moderators, by platform and outcome.",
+            ["platform", "outcome"],
+            registry=self.registry,
+        )
         self.loop_errors = Counter(
             "atelier_loop_errors",
             "Errors that one of the gateway's loops survived.",

@@ -45,6 +45,7 @@ class Router:
             **_what(invocation),
         ):
             try:
+                invocation = await self._services.house.rules.spoken(invocation)
                 if invocation.action is not None:
                     return await self._press(invocation, invocation.action)
                 return await self._run(invocation)

@@ -194,11 +194,13 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class JobTicket:
-    """What a member learns the moment a job is admitted. Position 1 is next; `eta_s` in seconds."""
+    """What a member learns the moment a job is admitted. Position 1 is next; `eta_s` in seconds;
+    `private`: its answer is for them alone, because they or their community want it so."""
 
     job_id: str
     position: int
     eta_s: float | None
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

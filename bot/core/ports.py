@@ -82,6 +82,16 @@ class Notifies(Protocol):
         ...
 
 
+@runtime_checkable
+class Withdraws(Protocol):
+    """A platform that can take an answer back: a moderator deletes what somebody reported."""
+
+    async def withdraw(self, delivery: Delivery) -> None:
+        """Remove the delivered answer from where it is; one that is gone already is no error, nor
+        is a place that is closed to us. Repeatable. Raises DeliveryRetry."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a member stands in the fair order of a community.

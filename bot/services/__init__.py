@@ -9,6 +9,8 @@
   pictures    what a member attached or pointed at, judged, as a job's input
   making      what commands that make something do alike: draft, first answer, again, present
   relatives   what one makes of a picture in an answer: larger ones, variations
+  house       what communities decide: rules (settings), members (blocks, grants), cases (reports),
+              communities that are left, erasing; `retention` and `case_posting` are its loops
 
 `Services` is what commands get: built by `bot.app`, handed to the router.
 """
@@ -21,7 +23,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bot.core.ports import Clock
     from bot.core.signing import Signer
+    from bot.services.communities import CommunityService
     from bot.services.history import HistoryService
+    from bot.services.house import House
     from bot.services.jobs import JobService
     from bot.services.models import ModelOffers
     from bot.services.moderation import ModerationService
@@ -45,3 +49,9 @@ class Services:
     signer: Signer
     clock: Clock
     status: StudioStatus
+    house: House
+
+    @property
+    def communities(self) -> CommunityService:
+        """For platforms: which communities the studio was sent away from."""
+        return self.house.communities

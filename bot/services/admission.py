@@ -16,27 +16,26 @@ begins where the line is now.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from bot.core.chat import Invocation
+from bot.core.chat import Invocation, Origin
 from bot.core.domain import Delivery, DeliveryState, Job, JobState, Limits, Member
 from bot.core.ports import Clock, Conflict, Standing, UnitOfWork, UnitOfWorkFactory
 from bot.core.storable import storable_text
 from bot.errors import BadOption, TooManyJobs
-from bot.services import limits as limits_setting
-from bot.services import moderation as rules_setting
+from bot.services import decency, permission
+from bot.services.house_rules import STUDIO, HouseRules, read
 from bot.services.inputs import Input, Inputs, hold
 from bot.services.models import ModelOffer, ModelOffers
-from bot.services.moderation import ModerationService, read_rules
-from bot.services.quota import STUDIO, QuotaService
+from bot.services.moderation import ModerationService
+from bot.services.quota import QuotaService
+from bot.services.rule_book import SETTINGS, RuleBook
 from bot.services.transactions import repeated
 from generators.contract import MAX_SEED, Media, Params
 from generators.engine.port import ArtifactRef
-
-_SETTINGS = (limits_setting.SETTING, rules_setting.SETTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +72,21 @@ class Admission:
         quota: QuotaService,
         moderation: ModerationService,
         inputs: Inputs,
+        rules: RuleBook,
     ) -> None:
         self._uow, self._clock, self._models = uow, clock, models
         self._quota, self._moderation, self._inputs = quota, moderation, inputs
+        self._rules = rules
 
     async def admit(self, invocation: Invocation, draft: JobDraft) -> Job:
         """The queued job; the same invocation again gives the job it made, whatever became of it.
         Raises UserError for what the member can put right, and then nothing was written."""
         needs = draft.needs if draft.model or draft.needs else ("prompt",)
-        offer = self._models.choose(draft.model, draft.modality, *needs)
+        model = draft.model
+        if model is None:
+            rules = await self._rules.of(invocation.origin)
+            model = preferred_model(self._models, rules, draft.modality, needs)
+        offer = self._models.choose(model, draft.modality, *needs)
         params = self._models.validate(offer.name, draft.params)
         self._models.check_count(offer, draft.count)
         seed = _seed(draft.seed)
@@ -107,7 +112,7 @@ class Admission:
             if known is not None:
                 return known
             standing = await uow.jobs.standing(member.account_id, member.community_id)
-            limits = await self._permit(uow, member, params, standing)
+            permit = await self._permit(uow, invocation.origin, member, params, standing)
             estimate = await self._quota.estimate(
                 uow,
                 offer.name,
@@ -115,7 +120,9 @@ class Admission:
                 draft.count,
                 offer.spec.first_estimate_gpu_ms * draft.effort,
             )
-            await self._quota.check(uow, member, limits, estimate)
+            await self._quota.check(
+                uow, member, permit.limits, estimate, granted_ms=permit.granted_gpu_ms
+            )
             start_tag = max(standing.virtual_time, standing.last_finish_tag)
             job = Job(
                 id=uuid4().hex,
@@ -134,10 +141,10 @@ class Admission:
                 state=JobState.QUEUED,
                 created_at=now,
                 start_tag=start_tag,
-                finish_tag=start_tag + 1.0 / limits.weight,
+                finish_tag=start_tag + 1.0 / permit.limits.weight,
                 reserved_gpu_ms=estimate,
                 locale=invocation.origin.locale,
-                private=draft.private or invocation.private,
+                private=draft.private or invocation.private or permit.ephemeral,
                 parent_job_id=draft.parent_job_id,
             )
             if not await uow.jobs.add(job, _delivery(invocation, job)):
@@ -149,16 +156,22 @@ class Admission:
         return job
 
     async def _permit(
-        self, uow: UnitOfWork, member: Member, params: Params, standing: Standing
-    ) -> Limits:
-        """What the community's settings say of this request; returns the member's limits."""
-        settings = await uow.settings.get_many([STUDIO, member.community_id], _SETTINGS)
-        rules = [
-            rule
-            for place in (STUDIO, member.community_id)
-            for rule in read_rules(settings.get((place, rules_setting.SETTING)))
-        ]
-        self._moderation.check_params(params.model_dump(), rules)
+        self,
+        uow: UnitOfWork,
+        origin: Origin,
+        member: Member,
+        params: Params,
+        standing: Standing,
+    ) -> _Permit:
+        """What the rules of the house say of this request; raises where they say no."""
+        place = member.community_id
+        settings = await uow.settings.get_many([STUDIO, place], SETTINGS)
+        measures = await uow.measures.of(member.account_id, place, now=self._clock())
+        rules = read(settings, place)
+        permission.check(origin, rules, measures)
+        texts = params.model_dump()
+        decency.check_params(texts, explicit_allowed=rules.allows_nsfw(origin))
+        self._moderation.check_params(texts, rules.prompt_rules)
         limits = self._quota.limits_in(settings, member)
         if standing.waiting >= limits.waiting_jobs:
             raise TooManyJobs(
@@ -167,7 +180,31 @@ class Admission:
                 f"你已有 {standing.waiting} 个任务在排队，最多可排 {limits.waiting_jobs} 个。"
                 "请等一些完成，或用 /cancel 取消一个。",
             )
-        return limits
+        ephemeral = rules.ephemeral and not origin.personal
+        return _Permit(limits, measures.granted_gpu_ms, ephemeral)
+
+
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    """What a member may use for a request that the rules allow, and how it is answered."""
+
+    limits: Limits
+    granted_gpu_ms: int
+    ephemeral: bool
+
+
+def preferred_model(
+    models: ModelOffers, rules: HouseRules, modality: str, needs: Sequence[str]
+) -> str | None:
+    """The model that the community takes where none is named, in its style: as far as they are on
+    offer and can do what is asked. None for the studio's own choice."""
+    able = [offer.name for offer in models.capable(modality, *needs)]
+    wanted = rules.default_model.get(modality)
+    base = wanted if wanted in able else None
+    if not rules.style or not able:
+        return base
+    styled = f"{base or able[0]}+{rules.style}"
+    return styled if styled in able else base
 
 
 def origin_key(invocation: Invocation) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import structlog
-
 from bot.core.chat import Origin
 from bot.core.domain import Artifact, Job
 from bot.core.i18n import replies
@@ -13,10 +11,9 @@ from bot.core.ports import UnitOfWorkFactory
 from bot.core.storable import is_storable
 from bot.errors import NotAllowed
 from bot.services.access import job_to_end, may_be_listed, owns, visible_job
+from bot.services.erasing import Eraser
 from bot.services.transactions import repeated
 from generators.artifacts import ArtifactStore
-
-log = structlog.get_logger(__name__)
 
 MAX_PAGE = 1000
 MAX_SEARCH_CHARACTERS = 200
@@ -29,7 +26,7 @@ class HistoryService:
     """What a member made before."""
 
     def __init__(self, uow: UnitOfWorkFactory, artifacts: ArtifactStore) -> None:
-        self._uow, self._artifacts = uow, artifacts
+        self._uow, self._eraser = uow, Eraser(uow, artifacts)
 
     async def page(
         self,
@@ -91,8 +88,4 @@ class HistoryService:
                 await uow.commit()
                 return gone
 
-        for artifact in await repeated(once):
-            try:
-                await self._artifacts.forget(artifact.key, owner=artifact.account_id)
-            except Exception:  # the row is gone, so nobody can fetch it; the bytes are only litter
-                log.exception("the bytes of a deleted job stay behind", job_id=job_id)
+        await self._eraser.forget(await repeated(once))

@@ -91,7 +91,7 @@ async def admit(services: Services, invocation: Invocation, draft: JobDraft) -> 
     """Queue the work and say where it stands."""
     ticket = await services.jobs.admit(invocation, draft)
     locale = invocation.origin.locale
-    return answers.queued(services.signer, ticket, locale, private=draft.private)
+    return answers.queued(services.signer, ticket, locale, private=ticket.private)
 
 
 def known_params(job: Job) -> dict[str, Any]:

@@ -31,24 +31,40 @@ class ModerationService:
 
     def check(self, text: str, rules: Iterable[str]) -> None:
         """Raise PromptRefused, naming what is not allowed, where a rule matches the text."""
-        plain = normalised(text)
-        for rule in rules:
-            found = _expression(rule).search(plain)
-            if found is not None:
-                word = shown(found.group())
-                raise PromptRefused(
-                    f"Prompts with “{word}” are not allowed here. Please word it differently.",
-                    f"这里不允许含有“{word}”的提示词，请换一种说法。",
-                )
+        found = first_match(text, rules)
+        if found is not None:
+            word = shown(found)
+            raise PromptRefused(
+                f"Prompts with “{word}” are not allowed here. Please word it differently.",
+                f"这里不允许含有“{word}”的提示词，请换一种说法。",
+            )
 
     def check_params(self, params: Mapping[str, Any], rules: Sequence[str]) -> None:
         """Check every text a generator is asked for. What a picture should *not* show may be
         named."""
         if not rules:
             return
-        for name, value in params.items():
-            if isinstance(value, str) and not name.startswith("negative"):
-                self.check(value, rules)
+        for text in texts_of(params):
+            self.check(text, rules)
+
+
+def texts_of(params: Mapping[str, Any]) -> list[str]:
+    """The texts that say what is to be made; not those that say what is not."""
+    return [
+        value
+        for name, value in params.items()
+        if isinstance(value, str) and not name.startswith("negative")
+    ]
+
+
+def first_match(text: str, rules: Iterable[str]) -> str | None:
+    """What in the text the first matching rule found, or None."""
+    plain = normalised(text)
+    for rule in rules:
+        found = _expression(rule).search(plain)
+        if found is not None:
+            return found.group()
+    return None
 
 
 def read_rules(setting: Any) -> tuple[str, ...]:

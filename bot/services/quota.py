@@ -9,7 +9,7 @@ or the whole of it back where the member got nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
@@ -19,18 +19,21 @@ from bot.core.domain import Job, JobState, LedgerEntry, Limits, Member, PostingK
 from bot.core.i18n import formats
 from bot.core.ports import Clock, UnitOfWork, UnitOfWorkFactory
 from bot.errors import QuotaExceeded
+from bot.services.house_rules import STUDIO
 from bot.services.limits import SETTING, limits_of
 
-STUDIO = ""  # the community id of settings for the whole studio
+__all__ = ["STUDIO", "QuotaService", "QuotaView"]
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaView:
-    """A member's limits and use now. `frees_at`: when the oldest counted job leaves the window."""
+    """A member's limits and use now. `frees_at`: when the oldest counted job leaves the window.
+    `granted_gpu_ms` was granted by moderators for a while, and is part of the limit already."""
 
     limits: Limits
     usage: Usage
     frees_at: datetime | None
+    granted_gpu_ms: int = 0
 
 
 class QuotaService:
@@ -46,7 +49,11 @@ class QuotaService:
         """What the member may use and has used in the community they are in."""
         async with self._uow(write=False) as uow:
             member = await uow.accounts.find(origin)
-            return await self._view(uow, member, await self.limits_for(uow, member))
+            limits = await self.limits_for(uow, member)
+            measures = await uow.measures.of(
+                member.account_id, member.community_id, now=self._clock()
+            )
+            return await self._view(uow, member, limits, measures.granted_gpu_ms)
 
     async def limits_for(self, uow: UnitOfWork, member: Member) -> Limits:
         """The member's limits: defaults < studio < community < their strongest role."""
@@ -68,14 +75,21 @@ class QuotaService:
         return round((median(recent) if recent else first_guess_ms) * count)
 
     async def check(
-        self, uow: UnitOfWork, member: Member, limits: Limits, estimate_ms: int
+        self,
+        uow: UnitOfWork,
+        member: Member,
+        limits: Limits,
+        estimate_ms: int,
+        *,
+        granted_ms: int = 0,
     ) -> None:
         """Raise QuotaExceeded, with what is used, the limit and when it frees, unless one more job
-        of this cost fits."""
+        of this cost fits. `granted_ms` comes on top of the member's own limit, not of the
+        community's."""
         if limits.community_gpu_ms is not None:
             await uow.accounts.lock_community(member.community_id)
-        view = await self._view(uow, member, limits)
-        used = view.usage
+        view = await self._view(uow, member, limits, granted_ms)
+        used, limits = view.usage, view.limits
         if limits.gpu_ms is not None and used.gpu_ms + estimate_ms > limits.gpu_ms:
             raise _out_of_gpu_time(view, estimate_ms, self._clock())
         if limits.jobs is not None and used.jobs + 1 > limits.jobs:
@@ -96,13 +110,17 @@ class QuotaService:
         else:
             await uow.ledger.post(_entry(job, PostingKind.RELEASE, -job.reserved_gpu_ms, -1))
 
-    async def _view(self, uow: UnitOfWork, member: Member, limits: Limits) -> QuotaView:
+    async def _view(
+        self, uow: UnitOfWork, member: Member, limits: Limits, granted_ms: int
+    ) -> QuotaView:
         window = timedelta(seconds=limits.window_s)
         usage = await uow.ledger.usage(
             member.account_id, member.community_id, since=self._clock() - window
         )
         oldest = usage.oldest_counted_at
-        return QuotaView(limits, usage, None if oldest is None else oldest + window)
+        if limits.gpu_ms is not None:
+            limits = replace(limits, gpu_ms=limits.gpu_ms + granted_ms)
+        return QuotaView(limits, usage, None if oldest is None else oldest + window, granted_ms)
 
 
 def _entry(job: Job, kind: PostingKind, gpu_ms: int, jobs: int) -> LedgerEntry:

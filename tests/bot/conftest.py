@@ -21,6 +21,7 @@ from bot.core.signing import Signer
 from bot.router import Router
 from bot.services import Services
 from bot.services.history import HistoryService
+from bot.services.house import House
 from bot.services.jobs import JobService
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
@@ -72,6 +73,7 @@ class Studio:
         self.store = MemoryStore()
         self.artifacts: ArtifactStore = open_store(str(self.folder))
         self.stopped: list[str] = []
+        self.platforms: dict[str, Any] = {}
         self.status = StudioStatus(self.clock)
         self._ids = itertools.count(1)
         self.start()
@@ -81,6 +83,7 @@ class Studio:
         offers = ModelOffers(self.models)
         quota = QuotaService(self.store.unit_of_work, self.clock, self.limits)
         moderation = ModerationService()
+        house = House.over(self.store.unit_of_work, self.clock, self.artifacts, self.platforms)
         jobs = JobService(
             self.store.unit_of_work,
             self.clock,
@@ -88,6 +91,7 @@ class Studio:
             quota,
             moderation,
             self.artifacts,
+            house.rules,
             on_admitted=lambda: None,
             on_ended=lambda job_id: None,
             stop=self._stop,
@@ -105,6 +109,7 @@ class Studio:
             signer=Signer(KEY),
             clock=self.clock,
             status=self.status,
+            house=house,
         )
         self.router = Router(self.services, self.commands)
 

@@ -40,6 +40,17 @@ NEEDS_MODERATOR = Text(
 NEEDS_OWNER = Text(
     en="/{name} is for the person who hosts this studio.", zh="/{name} 仅限工作室的主人使用。"
 )
+RULES_NEED_MODERATOR = Text(
+    en="Only the moderators of this community decide that.", zh="只有本社区的管理员可以决定。"
+)
+RULES_NEED_COMMUNITY = Text(
+    en="This is decided in a community, by its moderators, or by the host of the studio.",
+    zh="这由社区的管理员在社区内决定，或由工作室的主人决定。",
+)
+ONLY_IN_COMMUNITIES = Text(
+    en="That exists in communities only, and here you are by yourself.",
+    zh="这只存在于社区中，而这里只有你自己。",
+)
 NOT_YOURS = Text(
     en="This belongs to somebody else; only they and the moderators can do that.",
     zh="这是别人的作品，只有本人和管理员可以这样做。",

@@ -28,6 +28,7 @@ from bot.services import Services
 from bot.services.delivery import DeliveryService
 from bot.services.dispatch import Dispatcher
 from bot.services.history import HistoryService
+from bot.services.house import House
 from bot.services.jobs import JobDraft, JobService
 from bot.services.models import ModelOffers
 from bot.services.moderation import ModerationService
@@ -180,6 +181,7 @@ class Studio:
             for name in MODELS
         )
         moderation = ModerationService()
+        house = House.over(self.uow, self.clock, artifacts)
         self.jobs = JobService(
             self.uow,
             self.clock,
@@ -187,6 +189,7 @@ class Studio:
             self.quota,
             moderation,
             artifacts,
+            house.rules,
             on_admitted=lambda: self.dispatcher.wake(),
             on_ended=lambda job_id: self.dispatcher.ended_in_queue(job_id),
             stop=lambda job_id: self.dispatcher.cancel(job_id),
@@ -202,6 +205,7 @@ class Studio:
             signer=Signer(b"k" * 32),
             clock=self.clock,
             status=self.status,
+            house=house,
         )
         self.delivery = DeliveryService(
             self.uow, self.platforms, {}, self.services, metrics=self.metrics, pace=self.pace
