@@ -1,13 +1,23 @@
-"""Interactions as Discord sends them, for what reads them without a connection."""
+"""Interactions as Discord sends them, for what reads them without a connection; and the platform,
+connected to a played Discord, for what needs one."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import discord
 import pytest
+from pydantic import SecretStr
+
+from bot.actions import shared_menus
+from bot.core.ports import Handle
+from bot.metrics import Metrics
+from bot.platforms.discord.platform import DiscordPlatform, Patience
+from bot.platforms.discord.settings import DiscordSettings
 
 APPLICATION, GUILD, CHANNEL, ANNA = "900000000000000001", "500", "600", "700"
 _ids = itertools.count(1_300_000_000_000_000_000)
@@ -84,3 +94,58 @@ def _channel() -> dict[str, Any]:
         "nsfw": False,
         "permissions": "0",
     }
+
+
+# --- connected ---
+
+SOON = Patience(first_s=0.01, most_s=0.02, refused_s=0.02)
+
+Build = Callable[..., DiscordPlatform]
+Connected = Callable[..., AbstractAsyncContextManager[DiscordPlatform]]
+
+
+@pytest.fixture
+def build(played_discord: Any) -> Build:
+    """`build(studio, metrics=..., **settings)`: the platform, for the played Discord."""
+
+    def build(studio: Any, metrics: Metrics | None = None, **settings: Any) -> DiscordPlatform:
+        given = {"api_base": played_discord.api_base, "token": SecretStr(played_discord.token)}
+        return DiscordPlatform(
+            DiscordSettings(**given | settings),
+            studio.services,
+            tuple(studio.commands.values()),
+            shared_menus(),
+            metrics=metrics or Metrics(),
+            patience=SOON,
+        )
+
+    return build
+
+
+@asynccontextmanager
+async def running(platform: DiscordPlatform, handle: Handle) -> AsyncIterator[asyncio.Task[None]]:
+    """The platform, serving until left."""
+    task = asyncio.create_task(platform.run(handle))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.fixture
+def connected(build: Build, played_discord: Any) -> Connected:
+    """`async with connected(studio, handle, metrics) as platform:`, in a guild, commands told."""
+
+    @asynccontextmanager
+    async def connected(
+        studio: Any, handle: Handle, metrics: Metrics | None = None
+    ) -> AsyncIterator[DiscordPlatform]:
+        played_discord.guild("Cats")
+        platform = build(studio, metrics)
+        async with running(platform, handle):
+            await played_discord.ready()
+            await played_discord.until(played_discord.commands)
+            yield platform
+
+    return connected

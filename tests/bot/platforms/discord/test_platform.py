@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot.actions import shared_menus
 from bot.core.ports import Notifies, Platform
 from bot.errors import DeliveryRetry
 from bot.http import RouteSource
-from bot.metrics import Metrics
 from bot.platforms.discord import client as client_module
-from bot.platforms.discord.platform import DiscordPlatform, Patience
-from bot.platforms.discord.settings import DiscordSettings
+from bot.platforms.discord.platform import DiscordPlatform
 
-SOON = Patience(first_s=0.01, most_s=0.02, refused_s=0.02)
-
-
-def _platform(studio: Any, api_base: str, token: str, **more: Any) -> DiscordPlatform:
-    settings = DiscordSettings(api_base=api_base, token=SecretStr(token), **more)
-    return DiscordPlatform(
-        settings,
-        studio.services,
-        tuple(studio.commands.values()),
-        shared_menus(),
-        metrics=Metrics(),
-        patience=SOON,
-    )
+Build = Callable[..., DiscordPlatform]
+Connected = Callable[..., AbstractAsyncContextManager[DiscordPlatform]]
 
 
 @asynccontextmanager
@@ -46,13 +31,8 @@ async def _running(platform: DiscordPlatform, studio: Any) -> AsyncIterator[asyn
 
 
 @pytest.fixture
-async def platform(studio: Any, played_discord: Any) -> AsyncIterator[DiscordPlatform]:
-    """Connected, in one guild."""
-    played_discord.guild("Cats")
-    platform = _platform(studio, played_discord.api_base, played_discord.token)
-    async with _running(platform, studio):
-        await played_discord.ready()
-        await played_discord.until(lambda: played_discord.commands())
+async def platform(studio: Any, connected: Connected) -> AsyncIterator[DiscordPlatform]:
+    async with connected(studio, studio.router.handle) as platform:
         yield platform
 
 
@@ -60,8 +40,10 @@ def _names(played_discord: Any, guild: Any = None) -> set[str]:
     return {one["name"] for one in played_discord.commands(guild)}
 
 
-def test_it_is_a_platform_that_notifies_and_may_have_routes(studio: Any) -> None:
-    platform = _platform(studio, "http://127.0.0.1:9/api/v10", "t")
+async def test_it_is_a_platform_that_notifies_and_may_have_routes(
+    studio: Any, build: Build
+) -> None:
+    platform = build(studio)
     as_platform: Platform = platform
     as_source: RouteSource = platform
     assert as_platform.name == "discord"
@@ -81,11 +63,11 @@ def _asked_for_commands(played_discord: Any) -> int:
 
 
 async def test_commands_are_told_only_where_discord_knows_others(
-    platform: DiscordPlatform, played_discord: Any, studio: Any
+    platform: DiscordPlatform, played_discord: Any, studio: Any, build: Build
 ) -> None:
     assert _names(played_discord) == {*studio.commands, "Upscale", "Show prompt", "Report"}
     assert len(played_discord.command_writes) == 1
-    again = _platform(studio, played_discord.api_base, played_discord.token)
+    again = build(studio)
     async with _running(again, studio):
         await played_discord.until(lambda: _asked_for_commands(played_discord) == 2)
         await played_discord.until(lambda: _tidied(played_discord) == 2)
@@ -100,24 +82,23 @@ def _tidied(played_discord: Any) -> int:
 
 
 async def test_commands_may_be_tried_out_in_one_community_first(
-    studio: Any, played_discord: Any
+    studio: Any, played_discord: Any, build: Build
 ) -> None:
     cats, dogs = played_discord.guild("Cats"), played_discord.guild("Dogs")
-    base, token = played_discord.api_base, played_discord.token
-    async with _running(_platform(studio, base, token, communities=(int(cats.id),)), studio):
+    async with _running(build(studio, communities=(int(cats.id),)), studio):
         await played_discord.until(lambda: played_discord.commands(cats))
     assert "imagine" in _names(played_discord, cats)
     assert _names(played_discord) == _names(played_discord, dogs) == set()
-    async with _running(_platform(studio, base, token), studio):
+    async with _running(build(studio), studio):
         await played_discord.until(lambda: played_discord.commands())
         await played_discord.until(lambda: not played_discord.commands(cats))
 
 
 async def test_a_refused_list_of_commands_keeps_nobody_from_using_those_of_before(
-    studio: Any, played_discord: Any
+    studio: Any, played_discord: Any, build: Build
 ) -> None:
     played_discord.fail_next("PUT */commands", 400, 50035)
-    platform = _platform(studio, played_discord.api_base, played_discord.token)
+    platform = build(studio)
     async with _running(platform, studio) as task:
         await played_discord.ready()
         await played_discord.until(lambda: _puts(played_discord) == 1)
@@ -152,7 +133,9 @@ async def test_a_lost_connection_is_resumed_and_nothing_is_missed(
     assert played_discord.server.gateway.resumes == 1
     await played_discord.close_gateway(4000)
     await _suggests(played_discord, cats)
-    assert played_discord.server.gateway.resumes == 2
+    played_discord.ask_to_reconnect()
+    await played_discord.until(lambda: played_discord.server.gateway.resumes == 3)
+    await _suggests(played_discord, cats)
 
 
 async def test_a_forgotten_session_is_begun_anew_at_the_same_address(
@@ -162,22 +145,24 @@ async def test_a_forgotten_session_is_begun_anew_at_the_same_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client_module, "IDENTIFY_EVERY_S", 0.0)
+    identifies = played_discord.server.gateway.identifies
     await played_discord.close_gateway(4009, resumable=False)
-    await played_discord.ready()
+    await played_discord.until(lambda: len(identifies) == 2)
     await _suggests(played_discord, cats)
-    assert len(played_discord.server.gateway.identifies) == 2
+    played_discord.invalidate_sessions()
+    await played_discord.until(lambda: len(identifies) == 3)
+    await _suggests(played_discord, cats)
 
 
 async def test_a_revoked_token_is_said_once_and_tried_again_now_and_then(
     platform: DiscordPlatform, played_discord: Any, cats: Any
 ) -> None:
     with capture_logs() as lines:
-        played_discord.revoke_token()
-        await played_discord.close_gateway(4004)
+        await played_discord.revoke_token()
         await played_discord.until(lambda: _refused(played_discord) >= 3)
         with pytest.raises(DeliveryRetry):
             platform.client()
-        played_discord.server.token_revoked = False
+        played_discord.restore_token()
         await played_discord.ready()
     said = [line for line in lines if line["event"].startswith("Discord refuses us")]
     assert [line["log_level"] for line in said][:2] == ["error", "info"]
@@ -189,19 +174,21 @@ def _refused(played_discord: Any) -> int:
     return sum(one.path == "/users/@me" and one.status == 401 for one in played_discord.requests)
 
 
-async def test_the_studio_starts_while_discord_is_down(studio: Any, played_discord: Any) -> None:
+async def test_the_studio_starts_while_discord_is_down(
+    studio: Any, played_discord: Any, build: Build
+) -> None:
     played_discord.fail_next("GET */users/@me", 503, times=3)
     played_discord.fail_next("GET */gateway/bot", 503, times=1)
     cats = played_discord.guild("Cats")
-    platform = _platform(studio, played_discord.api_base, played_discord.token)
+    platform = build(studio)
     async with _running(platform, studio) as task:
         await played_discord.ready()
         assert not task.done()
         await _suggests(played_discord, cats)
 
 
-async def test_an_address_where_nobody_listens_ends_nothing(studio: Any) -> None:
-    platform = _platform(studio, "http://127.0.0.1:9/api/v10", "token")
+async def test_an_address_where_nobody_listens_ends_nothing(studio: Any, build: Build) -> None:
+    platform = build(studio, api_base="http://127.0.0.1:9/api/v10")
     with capture_logs() as lines:
         async with _running(platform, studio) as task:
             while sum(line["event"] == "Discord is out of reach" for line in lines) < 3:
@@ -209,9 +196,11 @@ async def test_an_address_where_nobody_listens_ends_nothing(studio: Any) -> None
             assert not task.done()
 
 
-async def test_intents_that_are_not_granted_are_explained(studio: Any, played_discord: Any) -> None:
-    played_discord.server.gateway.refuse_next_identify = 4014
-    platform = _platform(studio, played_discord.api_base, played_discord.token)
+async def test_intents_that_are_not_granted_are_explained(
+    studio: Any, played_discord: Any, build: Build
+) -> None:
+    played_discord.refuse_identify(4014)
+    platform = build(studio)
     with capture_logs() as lines:
         async with _running(platform, studio):
             await played_discord.ready()
