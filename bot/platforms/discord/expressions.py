@@ -32,7 +32,6 @@ from generators.artifacts import ArtifactMissing
 
 if TYPE_CHECKING:
     from bot.platforms.discord.courier import Courier
-    from bot.platforms.discord.wire import Wire
     from bot.services import Services
 
 log = structlog.get_logger(__name__)
@@ -81,8 +80,8 @@ def rows(signer: Signer, media: Iterable[Artifact], locale: str) -> tuple[answer
 class Expressions:
     """Answers the presses of those buttons and the forms that they open. Keeps nothing."""
 
-    def __init__(self, services: Services, courier: Courier, wire: Wire) -> None:
-        self._services, self._courier, self._wire = services, courier, wire
+    def __init__(self, services: Services, courier: Courier) -> None:
+        self._services, self._courier = services, courier
 
     def takes(self, interaction: discord.Interaction) -> bool:
         """Whether a press or a form is one of ours, by its id alone."""
@@ -114,7 +113,7 @@ class Expressions:
         # Not through discord.py, which would keep the form in memory until it is sent.
         body = {"type": _MODAL, "data": form}
         try:
-            await self._wire.respond(str(interaction.id), interaction.token, body)
+            await self._courier.wire.respond(str(interaction.id), interaction.token, body)
         except ERRORS as error:
             log.warning("a form could not be opened", error=repr(error))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -35,14 +34,13 @@ _PING: Final = 1
 _PONG: Final = {"type": 1}
 _TIME = re.compile(r"\d{1,12}", re.ASCII)
 _SIGNATURE_BYTES: Final = 64
-_REMEMBERED: Final = 20_000  # ids of interactions; five minutes of a very busy studio
 _CLOSE_S: Final = 2.5  # what is not answered three seconds after it was asked is lost anyway
 
 Take = Callable[[discord.Interaction], Awaitable[None]]
 
 
 class HttpInteractions:
-    """Takes interactions over HTTP. Keeps the ids of the last ones only, against replays."""
+    """Takes interactions over HTTP. Keeps nothing: who takes them knows one that came twice."""
 
     def __init__(
         self, public_key: str, take: Take, client: Callable[[], discord.Client], *, clock: Clock
@@ -51,7 +49,6 @@ class HttpInteractions:
         `client` gives the logged-in client, or raises DeliveryRetry while there is none."""
         self._key = VerifyKey(bytes.fromhex(public_key))
         self._take, self._client, self._clock = take, client, clock
-        self._seen: OrderedDict[str, None] = OrderedDict()
         self._busy: set[asyncio.Task[None]] = set()
 
     # --- bot.http.RouteSource ---
@@ -83,10 +80,9 @@ class HttpInteractions:
         except (KeyError, TypeError, ValueError):
             log.warning("an interaction cannot be read", invocation_id=str(interaction_id))
             return web.Response(status=400, text="not an interaction")
-        if not self._is_replay(str(interaction_id)):
-            task = asyncio.create_task(self._answer(interaction), name=f"http-{interaction_id}")
-            self._busy.add(task)
-            task.add_done_callback(self._busy.discard)
+        task = asyncio.create_task(self._answer(interaction), name=f"http-{interaction_id}")
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
         return web.Response(status=202)
 
     async def _answer(self, interaction: discord.Interaction) -> None:
@@ -112,14 +108,6 @@ class HttpInteractions:
             log.warning("a signed request is not of now; is the clock right?", off_s=round(off_s))
             return False
         return True
-
-    def _is_replay(self, interaction_id: str) -> bool:
-        if interaction_id in self._seen:
-            return True
-        self._seen[interaction_id] = None
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
-        return False
 
     def _read(self, payload: Any) -> discord.Interaction:
         # As discord.py does with the gateway's events; it has no public door for it.

@@ -29,6 +29,7 @@ from bot.platforms.discord.reading import Asked
 
 if TYPE_CHECKING:
     from bot.platforms.discord.courier import Courier
+    from bot.platforms.discord.expressions import Expressions
 
 log = structlog.get_logger(__name__)
 
@@ -59,11 +60,12 @@ class Desk:
         fetcher: Fetcher,
         suggestions: Suggestions,
         courier: Courier,
+        expressions: Expressions,
         *,
         metrics: Metrics,
     ) -> None:
         self._reader, self._fetcher, self._suggestions = reader, fetcher, suggestions
-        self._courier, self._metrics = courier, metrics
+        self._courier, self._expressions, self._metrics = courier, expressions, metrics
         self._handle: Handle | None = None
         self._busy: set[asyncio.Task[Any]] = set()
         self._taken: OrderedDict[int, None] = OrderedDict()
@@ -94,6 +96,8 @@ class Desk:
             try:
                 if interaction.type is InteractionType.autocomplete:
                     await self._suggestions.answer(interaction)
+                elif self._expressions.takes(interaction):
+                    await self._expressions.answer(interaction)
                 elif interaction.type is not InteractionType.ping:
                     await self._answer(interaction)
             except Exception:  # of the platform or ours: the next interaction must be taken

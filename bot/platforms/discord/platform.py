@@ -29,6 +29,7 @@ from bot.platforms.discord.autocomplete import Suggestions
 from bot.platforms.discord.client import Client, Events, Unreachable, point_at
 from bot.platforms.discord.courier import Courier
 from bot.platforms.discord.declare import declare
+from bot.platforms.discord.expressions import Expressions
 from bot.platforms.discord.http_mode import HttpInteractions
 from bot.platforms.discord.interactions import Desk
 from bot.platforms.discord.reading import Reader
@@ -98,6 +99,7 @@ class DiscordPlatform:
             self._fetcher,
             Suggestions(commands),
             self._courier,
+            Expressions(services, self._courier),
             metrics=metrics,
         )
         self._http = (

@@ -139,12 +139,6 @@ async def test_a_request_of_another_time_is_refused(door: Door, off_s: int, stat
     assert len(door.taken) == (2 if status == 202 else 0)
 
 
-async def test_the_same_interaction_twice_is_taken_once(door: Door) -> None:
-    assert [(await door.post(command()))[0] for _ in range(3)] == [202] * 3
-    assert (await door.post(command(2)))[0] == 202
-    assert [taken.id for taken in door.taken] == [1, 2]
-
-
 async def test_what_comes_before_the_client_may_be_sent_again(door: Door) -> None:
     client, door.client = door.client, None
     assert (await door.post(command()))[0] == 503
