@@ -103,6 +103,17 @@ class Courier:
         except trouble.ERRORS as error:
             log.warning("a reply could not be shown", error=repr(error))
 
+    async def acknowledge(
+        self, interaction: discord.Interaction, *, ephemeral: bool, edits: bool = False
+    ) -> None:
+        """Say that the reply takes a moment; `show` knows of it. Never raises: where another
+        gateway was faster, or we were slower than Discord waits, what was asked for is done all the
+        same, and a job's answer finds its own way."""
+        try:
+            await self._showing.acknowledge(interaction, ephemeral=ephemeral, edits=edits)
+        except trouble.ERRORS as error:
+            log.warning("an acknowledgement failed", error=repr(error))
+
     async def update(self, delivery: Delivery, update: Update) -> None:
         """Take news of a job for its waiting message. Returns at once; the newest news is shown
         when its turn comes, and nothing after `deliver` has begun."""

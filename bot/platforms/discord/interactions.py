@@ -13,7 +13,6 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 import discord
 import structlog
 from discord import InteractionType
@@ -129,7 +128,7 @@ class Desk:
         await asyncio.wait({task}, timeout=ACK_WITHIN_S)
         if not task.done():
             self._metrics.late_acknowledgements.labels("discord").inc()
-            await self._acknowledge(interaction, asked)
+            await self._courier.acknowledge(interaction, ephemeral=asked.alone, edits=asked.edits)
         reply = await task
         if reply.form is not None and interaction.response.is_done():
             reply = _without_form(asked.invocation, reply.form.command)
@@ -146,21 +145,6 @@ class Desk:
         except UserError as error:
             return Reply(text=error.text(locale), error=True, ephemeral=True)
         return await handle(replace(invocation, uploads=uploads))
-
-    async def _acknowledge(self, interaction: discord.Interaction, asked: Asked) -> None:
-        """Show that we are at it. `extras["ephemeral"]` tells the courier who sees that."""
-        interaction.extras["ephemeral"] = asked.alone
-        try:
-            if asked.edits:
-                await interaction.response.defer()
-            else:
-                await interaction.response.defer(ephemeral=asked.alone, thinking=True)
-        except discord.HTTPException as error:
-            # Another gateway was faster, or we were slower than Discord waits: what was asked for
-            # is done all the same, and a job's answer finds its own way.
-            log.warning("an acknowledgement failed", code=error.code, error=str(error))
-        except aiohttp.ClientError as error:
-            log.warning("an acknowledgement failed", error=repr(error))
 
     async def _show(self, interaction: discord.Interaction, reply: Reply) -> None:
         await self._courier.show(

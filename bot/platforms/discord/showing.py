@@ -115,6 +115,18 @@ class Showing:
         else:
             await self._say(case, reply)
 
+    async def acknowledge(
+        self, interaction: discord.Interaction, *, ephemeral: bool, edits: bool
+    ) -> None:
+        """Show that we are at it, where the reply takes longer than Discord waits. `edits`: the
+        message that the button hangs on will be the answer."""
+        interaction.extras["ephemeral"] = ephemeral
+        case = _Case(interaction, "", 0, None)
+        if edits:
+            await self._respond(case, _DEFER_UPDATE)
+        else:
+            await self._respond(case, _DEFER, {"flags": EPHEMERAL} if ephemeral else None)
+
     # --- each kind of reply ---
 
     async def _form(self, case: _Case, reply: Reply) -> None:
