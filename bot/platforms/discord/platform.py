@@ -197,7 +197,7 @@ class DiscordPlatform:
         sync = asyncio.create_task(self._sync.run(client), name="discord-commands")
         try:
             if self._settings.public_key:  # interactions come over HTTP
-                await self._ready()
+                self._in_touch()
                 await asyncio.get_running_loop().create_future()
             await client.connect()
         finally:
@@ -207,17 +207,24 @@ class DiscordPlatform:
                 await asyncio.wait(set(self._sending), timeout=DRAIN_S)
             self._client = None
 
-    async def _ready(self) -> None:
-        client = self.client()
-        log.info("Discord is connected", communities=len(client.guilds))
+    def _in_touch(self) -> None:
+        log.info("Discord is connected", communities=len(self.client().guilds))
         self._tries, self._refused = 0, False
+
+    async def _ready(self) -> None:
+        """The gateway has told of every guild: those that came or went meanwhile are made up
+        for."""
+        self._in_touch()
+        client = self.client()
+        here = [str(guild.id) for guild in client.guilds]
+        await self._services.communities.present(self.name, here)
         await self._sync.tidy(client)
 
     async def _joined(self, guild: discord.Guild) -> None:
-        log.info("the bot was added to a community", community=str(guild.id))
+        await self._services.communities.joined(self.name, str(guild.id))
 
     async def _left(self, guild: discord.Guild) -> None:
-        log.info("the bot was removed from a community", community=str(guild.id))
+        await self._services.communities.left(self.name, str(guild.id))
 
     def _refusal(self, code: int) -> float:
         """Discord said no, and only the host can change that; said once, in full."""

@@ -206,3 +206,61 @@ async def test_intents_that_are_not_granted_are_explained(
             await played_discord.ready()
     said = next(line for line in lines if line["event"].startswith("Discord refuses us"))
     assert "intents" in said["what"]
+
+
+# --- coming and going ---
+
+
+async def _here(studio: Any) -> set[str]:
+    async with studio.store.unit_of_work(write=False) as uow:
+        return {one.external_id for one in await uow.communities.here("discord")}
+
+
+async def _works(played_discord: Any, guild: Any) -> None:
+    """A member asks for something there: from now on there is a community to be kept."""
+    anna, general = played_discord.member(guild, "anna"), played_discord.channel(guild, "general")
+    asked = await played_discord.slash(anna, general, "imagine", prompt="red heart")
+    await asked.acknowledged()
+
+
+async def test_a_guild_that_sends_the_bot_away_starts_a_clock_that_coming_back_stops(
+    platform: DiscordPlatform, played_discord: Any, cats: Any, studio: Any
+) -> None:
+    await _works(played_discord, cats)
+    assert await _here(studio) == {cats.id}
+    played_discord.outage(cats)  # is no goodbye
+    played_discord.recover(cats)
+    await _suggests(played_discord, cats)
+    assert await _here(studio) == {cats.id}
+    played_discord.kick(cats)
+    while await _here(studio):
+        await asyncio.sleep(0)
+    played_discord.invite(cats)
+    while not await _here(studio):
+        await asyncio.sleep(0)
+
+
+async def test_what_happened_while_nobody_listened_is_made_up_for(
+    studio: Any, played_discord: Any, build: Build, connected: Connected
+) -> None:
+    dogs = played_discord.guild("Dogs")
+    async with connected(studio, studio.router.handle):
+        await _works(played_discord, dogs)
+    played_discord.kick(dogs)
+    assert await _here(studio) == {dogs.id}
+    async with _running(build(studio), studio):
+        while await _here(studio):
+            await asyncio.sleep(0.01)
+
+
+async def test_interactions_over_http_say_nothing_of_guilds_so_none_was_left(
+    studio: Any, played_discord: Any, build: Build, connected: Connected
+) -> None:
+    async with connected(studio, studio.router.handle):
+        (cats,) = played_discord.world.guilds.values()
+        await _works(played_discord, cats)
+    writes = len(played_discord.requests)
+    async with _running(build(studio, public_key="ab" * 32), studio):
+        await played_discord.until(lambda: len(played_discord.requests) >= writes + 3)
+        assert not played_discord.connected
+    assert await _here(studio) == {cats.id}
