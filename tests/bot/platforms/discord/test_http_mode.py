@@ -11,6 +11,7 @@ from typing import Any
 import discord
 import pytest
 from aiohttp import ClientSession
+from discord_server import PlayedDiscord
 from nacl.signing import SigningKey
 from prometheus_client import CollectorRegistry
 
@@ -160,3 +161,28 @@ async def test_stopping_waits_for_what_is_being_answered(door: Door) -> None:
     door.may_answer.set()
     await closing
     assert door.answered == 1
+
+
+async def test_a_studio_without_a_gateway_connection_is_a_studio_all_the_same(
+    played_discord: PlayedDiscord, workshop: Any, build: Any
+) -> None:
+    workshop.now = datetime.now(UTC)  # the played Discord signs with the real time
+    general = played_discord.channel(played_discord.guild("Cats"), "general")
+    anna = played_discord.member(general.guild, "anna")
+    platform = build(workshop, public_key=played_discord.server.http.public_key)
+    running = asyncio.create_task(platform.run(workshop.handle))
+    registry = CollectorRegistry()
+    async with HttpServer("127.0.0.1:0", registry=registry, sources=[platform]) as server:
+        await played_discord.until(played_discord.commands)
+        await played_discord.use_http(server.urls[0] + INTERACTIONS_PATH)
+        asked = await played_discord.slash(anna, general, "imagine", prompt="red heart")
+        assert (await asked.acknowledged(within_s=1))["type"] == 5
+        models = await played_discord.autocomplete(anna, general, "imagine", "model", "emo")
+        assert [choice["value"] for choice in models] == ["emoji"]
+        pinged = await played_discord.slash(anna, general, "ping")
+        assert (await pinged.acknowledged(within_s=1))["type"] == 4
+        assert [job.command for job in workshop.jobs] == ["imagine"]
+    assert set(played_discord.server.http.statuses) == {200, 202, 401}  # PONG, taken, forged PING
+    assert not played_discord.connected
+    running.cancel()
+    await asyncio.wait([running])
