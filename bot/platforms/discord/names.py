@@ -46,6 +46,7 @@ OPTIONS: Final = {
     "ephemeral": "仅自己可见",
     "forbid": "禁止词语",
     "fps": "帧率",
+    "grant": "授予",
     "guidance_scale": "引导强度",
     "height": "高度",
     "image": "图片",
