@@ -81,6 +81,14 @@ def models_add(
     offload: Annotated[
         Offload, typer.Option(help="What to do where the GPU is too small: by component or layer.")
     ] = "auto",
+    compile_: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the net of a pipeline for this machine: the first picture takes a minute,"
+            " later ones two thirds of the time. Needs a C++ compiler.",
+        ),
+    ] = False,
     adapter: Annotated[
         list[str] | None,
         typer.Option(help="style=folder or style=owner/name[@commit]; offered as NAME+style."),
@@ -96,6 +104,7 @@ def models_add(
         licence=found.licence,
         dtype=dtype,
         offload=offload,
+        compile=compile_,
         adapters=dict(_adapter(given) for given in adapter or ()),
     )
     add_model(path, name, entry)

@@ -61,8 +61,9 @@ class AdapterSource(BaseModel):
 class HostEntry(BaseModel):
     """One `[models.<name>]` table of `models.toml`.
 
-    `dtype` and `offload` say how the weights lie in memory (auto: as they fit); each adapter is a
-    model of its own on offer, `<name>+<adapter>`, over the same weights.
+    `dtype` and `offload` say how the weights lie in memory (auto: as they fit); `compile` has the
+    net of a pipeline compiled for this machine; each adapter is a model of its own on offer,
+    `<name>+<adapter>`, over the same weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +77,7 @@ class HostEntry(BaseModel):
     limits: dict[str, Any] = {}
     dtype: Dtype = "auto"
     offload: Offload = "auto"
+    compile: bool = False
     adapters: dict[str, AdapterSource] = {}
 
 

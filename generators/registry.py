@@ -15,6 +15,7 @@ person in chat picks among these names; only the host's file may name a folder o
     defaults = { num_inference_steps = 1, guidance_scale = 0.0 }
     dtype = "bfloat16"                   # or float32, float16; auto: as it suits the device
     offload = "auto"                     # none, model, sequential: what does not fit takes turns
+    compile = true                       # the first picture takes a minute, later ones less time
     adapters = { ours = "adapters/ours", pixel = "someone/pixel@<commit>" }   # turbo+ours, ...
 """
 
@@ -67,6 +68,7 @@ class ModelEntry(BaseModel):
     default: bool = False
     dtype: Dtype = "auto"
     offload: Offload = "auto"
+    compile: bool = False
     adapter: AdapterSource | None = None  # what is added to the weights; None: nothing
 
     @property

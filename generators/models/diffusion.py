@@ -97,11 +97,13 @@ class Model:
 
     @property
     def tolerance(self) -> str:
-        """For receipts: what a faster number format may change. Empty for float32, where a pixel
-        differs by 2 of 255 at most whatever the company."""
+        """For receipts: what a faster number format or a compiled net may change. Empty for
+        float32, where a pixel differs by 2 of 255 at most whatever the company."""
         dtype = self._runtime.dtype_for(self.entry)
         if dtype == torch.float32:
-            return ""
+            return "compiled: pixels may differ by 1 of 255 from the net as it was" * (
+                self.entry.compile
+            )
         name = str(dtype).removeprefix("torch.")
         return (
             f"{name}: company in a batch may change pixels slightly; against float32 up to 10 of"

@@ -52,7 +52,22 @@ def load(entry: ModelEntry, runtime: Runtime) -> tuple[Any, sizing.Placement]:
             net = getattr(pipeline, name, None)
             if net is not None:
                 net.to(memory_format=torch.channels_last)
+    if entry.compile:
+        compiled(pipeline)
     return pipeline, placement
+
+
+def compiled(pipeline: Any) -> None:
+    """Have the net that takes the steps compiled when it is first called, for any batch size.
+
+    On a CPU an 11 M U-Net in bfloat16 then takes two thirds of the time, after a minute of
+    compiling. What cannot be compiled (no C++ compiler, an operation unknown) runs as it was:
+    https://docs.pytorch.org/docs/stable/generated/torch.compile.html
+    """
+    net = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    if net is not None:
+        torch._dynamo.config.suppress_errors = True
+        net.compile(dynamic=True)
 
 
 def placed(pipeline: Any, placement: sizing.Placement, device: torch.device) -> None:

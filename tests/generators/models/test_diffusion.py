@@ -251,3 +251,23 @@ def copied(source: Path, target: Path, without: str = "") -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
     return target
+
+
+# ---------------------------------------------------------------- compiled
+
+
+def test_a_host_may_have_the_net_compiled(
+    load: Load, sd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling takes a minute, so that it draws the same is seen in `tests/benchmarks`."""
+    asked: list[tuple[str, Any]] = []
+
+    def compile_(net: torch.nn.Module, **options: Any) -> None:
+        asked.append((type(net).__name__, options))
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_)
+    assert not load(sd_folder).tolerance
+    assert asked == []
+    assert "compiled" in load(sd_folder, compile=True).tolerance
+    assert asked == [("UNet2DConditionModel", {"dynamic": True})]
+    assert torch._dynamo.config.suppress_errors, "what cannot be compiled runs as it was"
