@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.actions import shared_actions
+from bot.case_actions import CASE_ACTIONS
 from bot.core.chat import Action, Command, Invocation, Reply, Role, Text
 from bot.core.domain import Job
 from bot.core.i18n import replies
@@ -69,6 +70,8 @@ class Router:
 
     async def _press(self, invocation: Invocation, data: str) -> Reply:
         name, job_id = self._services.signer.read(data)
+        if name in CASE_ACTIONS:
+            return await CASE_ACTIONS[name](self._services, invocation, job_id)
         job, _ = await self._services.jobs.for_member(invocation.origin, job_id)
         action = self._action(name, job)
         if action.owner_only:

@@ -1,11 +1,24 @@
-"""/quota: what I may use, what I have used, and when it frees."""
+"""/quota: what I may use, what I have used, and when it frees. Moderators grant members more:
+`/quota grant:@anna amount:300`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.core.chat import Command, Field, Invocation, Options, Reply, Text
+from bot.core.chat import (
+    Command,
+    Field,
+    Invocation,
+    Option,
+    Options,
+    OptionType,
+    Reply,
+    Text,
+)
 from bot.core.i18n import formats
+from bot.errors import BadOption
+from bot.services.members import MAX_GRANT_MS
 
 if TYPE_CHECKING:
     from bot.services import Services
@@ -23,9 +36,20 @@ _AT_ONCE_VALUE = Text(
 )
 _OF = Text(en="{used} of {limit}", zh="{used}，共 {limit}")
 _UNLIMITED = Text(en="{used}, no limit", zh="{used}，不限量")
+_GRANTED = Text(en="{amount} of it was granted for a while.", zh="其中 {amount}是临时授予的。")
+_GRANT = Text(
+    en="{name} may use {amount} more until {until}.", zh="{name} 在 {until}之前可多用 {amount}。"
+)
 
 
 async def _run(services: Services, invocation: Invocation, options: Options) -> Reply:
+    if options["grant"]:
+        return await _grant(services, invocation, options)
+    if options["amount"] is not None or options["days"] is not None:
+        raise BadOption(
+            "amount and days belong to grant: which member gets more.",
+            "amount 和 days 需要与 grant（授予哪位成员）一起使用。",
+        )
     locale = invocation.origin.locale
     view = await services.quota.view(invocation.origin)
     live = len(await services.jobs.live(invocation.origin))
@@ -46,9 +70,29 @@ async def _run(services: Services, invocation: Invocation, options: Options) -> 
     if view.frees_at is not None:
         left = (view.frees_at - services.clock()).total_seconds()
         sentences.append(_FREES.in_(locale).format(time=formats.duration(left, locale)))
+    if view.granted_gpu_ms:
+        granted = formats.gpu_seconds(view.granted_gpu_ms, locale)
+        sentences.append(_GRANTED.in_(locale).format(amount=granted))
     return Reply(
         title=_TITLE.in_(locale), text="\n".join(sentences), fields=tuple(fields), ephemeral=True
     )
+
+
+async def _grant(services: Services, invocation: Invocation, options: Options) -> Reply:
+    if options["amount"] is None:
+        raise BadOption(
+            "Please say how much: amount, in GPU-seconds.", "请写明数量 amount（GPU 秒）。"
+        )
+    locale = invocation.origin.locale
+    grant, name = await services.house.members.grant(
+        invocation, options["grant"], options["amount"] * 1000, days=options["days"] or 1
+    )
+    text = _GRANT.in_(locale).format(
+        name=name,
+        amount=formats.gpu_seconds(grant.gpu_ms, locale),
+        until=formats.moment(grant.expires_at, locale),
+    )
+    return Reply(text=text, ephemeral=True)
 
 
 def _gpu_meter(label: Text, used_ms: int, limit_ms: int | None, locale: str) -> Field:
@@ -76,5 +120,30 @@ COMMAND = Command(
     name="quota",
     summary=Text(en="See what you have used and what is left", zh="查看已用和剩余的额度"),
     run=_run,
+    options=(
+        Option(
+            name="grant",
+            type=OptionType.MEMBER,
+            description=Text(
+                en="Moderators: the member who gets more.", zh="管理员：授予哪位成员更多额度。"
+            ),
+        ),
+        Option(
+            name="amount",
+            type=OptionType.INTEGER,
+            minimum=1,
+            maximum=MAX_GRANT_MS // 1000,
+            description=Text(en="How many GPU-seconds more.", zh="多给多少 GPU 秒。"),
+        ),
+        Option(
+            name="days",
+            type=OptionType.INTEGER,
+            minimum=1,
+            maximum=365,
+            description=Text(
+                en="For how many days; 1 if left out.", zh="多少天内有效；默认 1 天。"
+            ),
+        ),
+    ),
     examples=("/quota",),
 )

@@ -7,6 +7,7 @@ Used by commands and the router. Words come from `core.i18n`; what the buttons d
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -107,6 +108,14 @@ def reroll_button(signer: Signer, job: Job, locale: str) -> Button:
 def remix_button(signer: Signer, job: Job, locale: str) -> Button:
     """The same options, in a form."""
     return button(signer, job.id, "remix", replies.REMIX, replies.REMIX_SAYS, locale)
+
+
+def row_among_others(signer: Signer, job: Job, locale: str) -> Row:
+    """What one wants of an answer that others see too: how it was made, told to oneself alone, and
+    a copy as a direct message."""
+    details = button(signer, job.id, "details", replies.DETAILS, replies.DETAILS_SAYS, locale)
+    copy = button(signer, job.id, "copy", replies.COPY, replies.COPY_SAYS, locale)
+    return replace(details, among_others=True), replace(copy, among_others=True)
 
 
 def place_text(position: int, eta_s: float | None, locale: str) -> str:

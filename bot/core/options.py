@@ -12,6 +12,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.core.chat import Command, Option, OptionType, Upload
@@ -28,6 +29,10 @@ DEFAULT_MAX_CHARACTERS = 4000
 _MAX_INTEGER = 2**63 - 1  # what SQL and JSON readers hold
 _HUGE = 10**40  # stands for every whole number beyond it
 _MAX_LISTED_CHOICES = 12
+_IDS = frozenset({OptionType.MEMBER, OptionType.CHANNEL, OptionType.ROLE})
+_ID = re.compile(r"[\w:.@+-]+")
+_MENTION = re.compile(r"<(?:@[!&]?|#)(\d+)>")
+_MAX_ID_CHARACTERS = 100
 _WHOLE = re.compile(r"[+-]?\d+")
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "y", "on", "1", "是", "对", "真", "开"), True),
@@ -97,6 +102,8 @@ def _typed(option: Option, value: object) -> str | int | float | bool | Upload:
         typed: str | int | float = _integer(option, value)
     elif option.type is OptionType.NUMBER:
         typed = _number(option, value)
+    elif option.type in _IDS:
+        typed = _id(option, value)
     else:
         typed = _text(option, value)  # of an image option: words that name a picture
     choices = option.choice_list()
@@ -150,6 +157,19 @@ def _number(option: Option, value: object) -> float:
             f"{option.name} 必须是数字（如 7.5），不能是“{shown(value)}”。",
         )
     return number
+
+
+def _id(option: Option, value: object) -> str:
+    """A platform's id, out of a mention where one was typed."""
+    text = _text(replace(option, maximum=option.maximum or _MAX_ID_CHARACTERS), value)
+    mention = _MENTION.fullmatch(text)
+    found = text if mention is None else mention[1]
+    if not _ID.fullmatch(found):
+        raise BadOption(
+            f"{option.name} must be picked, mentioned or given by its id, not “{shown(text)}”.",
+            f"{option.name} 需要选择、提及或填写编号，不能是“{shown(text)}”。",
+        )
+    return found
 
 
 def _float(value: object) -> float | None:

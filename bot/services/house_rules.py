@@ -14,6 +14,7 @@ setting must not stop a community. `rule_book` reads and changes them, admission
   retention_days      after how many days answers are erased, favourites excepted
   prompt_rules        words and patterns that prompts may not hold (`moderation`)
   moderators_channel  {"id", "name"}: where reports are posted
+  role_names          {role id: name}, for showing whose quota is another
   ephemeral           whether answers are for the member alone
 """
 
@@ -50,7 +51,7 @@ class Named(BaseModel):
         return self.name or self.id
 
 
-_NO_MODELS: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,14 @@ class HouseRules:
 
     channels: tuple[Named, ...] = ()
     roles: tuple[Named, ...] = ()
-    default_model: Mapping[str, str] = field(default_factory=lambda: _NO_MODELS)
+    default_model: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     style: str = ""
     nsfw: Nsfw | None = None
     language: str = ""
     retention_days: int = 0
     prompt_rules: tuple[str, ...] = ()
     moderators_channel: Named | None = None
+    role_names: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     ephemeral: bool = False
 
     def allows_nsfw(self, origin: Origin) -> bool:
@@ -85,6 +87,7 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {
     "language": TypeAdapter(Literal["en", "zh"]),
     "retention_days": TypeAdapter(int),
     "moderators_channel": TypeAdapter(Named),
+    "role_names": TypeAdapter(dict[str, str]),
     "ephemeral": TypeAdapter(bool),
 }
 KEYS: Final = (*_KINDS, "prompt_rules")

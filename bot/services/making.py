@@ -163,11 +163,12 @@ def present(
         answers.delete_button(signer, job, locale),
     )
     last = (*again, *keep) if changes else keep
+    more = answers.row_among_others(signer, job, locale)
     return Reply(
         title=answers.title_of(job),
         text=caption(job, locale),
         media=media,
-        buttons=(*(row for row in rows(len(answers.items_of(media))) if row), last),
+        buttons=(*(row for row in rows(len(answers.items_of(media))) if row), last, more),
         ephemeral=job.private,
     )
 

@@ -79,6 +79,10 @@ class ModelOffers:
                 limits=entry.limits,
             )
 
+    def all(self) -> list[ModelOffer]:
+        """Every model of the studio."""
+        return list(self._offers.values())
+
     def offers(self, modality: str) -> list[ModelOffer]:
         """The models that make this, the default one first."""
         found = [offer for offer in self._offers.values() if offer.spec.modality == modality]

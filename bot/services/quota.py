@@ -60,6 +60,15 @@ class QuotaService:
         found = await uow.settings.get_many([STUDIO, member.community_id], [SETTING])
         return self.limits_in(found, member)
 
+    async def usual_limits(self, origin: Origin) -> Limits:
+        """What a member without any role may use in the community; the roles' own limits are in
+        `Limits.roles`."""
+        async with self._uow(write=False) as uow:
+            found = await uow.accounts.find(origin)
+            return await self.limits_for(
+                uow, Member(found.account_id, found.community_id, "member")
+            )
+
     def limits_in(self, settings: Mapping[tuple[str, str], Any], member: Member) -> Limits:
         """The same out of settings that were read already, by (community id, key)."""
         layers = [settings.get((place, SETTING)) for place in (STUDIO, member.community_id)]

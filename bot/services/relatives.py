@@ -138,12 +138,13 @@ def present_larger(
         answers.favorite_button(signer, job, locale),
         answers.delete_button(signer, job, locale),
     )
+    more = answers.row_among_others(signer, job, locale)
     return Reply(
         text=_LARGER.in_(locale).format(
             width=facts.get("width", "?"), height=facts.get("height", "?"), model=job.model
         ),
         media=media,
-        buttons=(row,),
+        buttons=(row, more),
         ephemeral=job.private,
     )
 
@@ -178,7 +179,7 @@ def scale_for(picture: Input, asked: int | None = None) -> int:
     comfortable. Raises BadOption where that is too much."""
     width, height = (int(_facts(picture).get(side, 0)) for side in ("width", "height"))
     if asked is None:
-        return max(2, min(4, _COMFORTABLE_SIDE_PX // max(width, height, 1)))
+        asked = max(2, min(4, _COMFORTABLE_SIDE_PX // max(width, height, 1)))
     if max(width, height) * asked > MAX_SIDE_PX:
         text = _TOO_LARGE.format(width=width * asked, height=height * asked, most=MAX_SIDE_PX)
         raise BadOption(text.en, text.zh)

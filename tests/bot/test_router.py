@@ -162,7 +162,7 @@ async def test_every_button_works_after_a_restart(studio: Studio) -> None:
     job = await studio.made("/imagine red heart")
     answer = await studio.present(job.id)
     buttons = [button for row in answer.buttons for button in row]
-    assert len(buttons) == 12
+    assert len(buttons) == 14
     studio.start()  # a new signer with the same key, new everything but the store
     for button in sorted(buttons, key=lambda button: "delete" in button.data):
         assert len(button.data.encode()) <= 64

@@ -76,4 +76,10 @@ SHOW = Text(en="Show", zh="查看")
 SHOW_SAYS = Text(en="Show this answer with all its buttons", zh="查看完整结果和所有按钮")
 OLDER = Text(en="Older", zh="更早")
 OLDER_SAYS = Text(en="Show older ones", zh="查看更早的内容")
+DETAILS = Text(en="🔎 Details", zh="🔎 详情")
+DETAILS_SAYS = Text(
+    en="Show the prompt, the seed and how it was made", zh="查看提示词、种子和生成信息"
+)
+COPY = Text(en="✉️ Send me a copy", zh="✉️ 私信给我")
+COPY_SAYS = Text(en="Send this to me as a direct message", zh="把它作为私信发送给我")
 DELETED = Text(en="Deleted.", zh="已删除。")

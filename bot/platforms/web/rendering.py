@@ -66,6 +66,7 @@ def environment() -> Environment:
         moment=_moment,
         figure=_figure,
         row_says=row_says,
+        alone=alone,
     )
     return made
 
@@ -186,6 +187,12 @@ def _control(option: Option) -> str:
     if option.type in {OptionType.INTEGER, OptionType.NUMBER}:
         return "number"
     return "textarea" if option.multiline or option.rest else "text"
+
+
+def alone(rows: Sequence[Sequence[Button]]) -> list[tuple[Button, ...]]:
+    """The rows as a visitor has them, whom nobody watches."""
+    kept = (tuple(button for button in row if not button.among_others) for row in rows)
+    return [row for row in kept if row]
 
 
 def row_says(row: Sequence[Button]) -> str:

@@ -69,6 +69,7 @@ async def test_the_answer_is_a_grid_with_its_buttons(studio: Studio) -> None:
         ["u1", "u2", "u3", "u4"],
         ["v1", "v2", "v3", "v4"],
         ["reroll", "remix", "fav", "delete"],
+        ["details", "copy"],
     ]
     chinese = await studio.present(job.id, replace(studio.anna, locale="zh-TW"))
     assert "种子 7" in chinese.text
@@ -78,7 +79,7 @@ async def test_the_answer_is_a_grid_with_its_buttons(studio: Studio) -> None:
 async def test_one_picture_has_one_pair_of_buttons(studio: Studio) -> None:
     job = await studio.made("/imagine red heart count:1")
     answer = await studio.present(job.id)
-    assert [len(row) for row in answer.buttons] == [1, 1, 4]
+    assert [len(row) for row in answer.buttons] == [1, 1, 4, 2]
     reply = await studio.press("u2", job.id)
     assert reply.text == "There is no picture 2 in this answer."
     assert (await studio.press("v2", job.id)).error

@@ -23,6 +23,9 @@ def upload(shade: int = 200) -> Upload:
     return Upload(buffer.getvalue(), "image/png", "cat.png")
 
 
+AMONG_OTHERS = ["details", "copy"]
+
+
 def actions(reply: Any) -> list[list[str]]:
     return [[button.data.split(":")[0] for button in row] for row in reply.buttons]
 
@@ -66,7 +69,7 @@ async def test_a_loop_counts_its_frames(workshop: Studio) -> None:
     )
     answer = await workshop.present(job.id)
     assert [one.mime for one in answer.media] == ["video/mp4", "image/gif", "video/webm"]
-    assert actions(answer) == [["reroll", "remix", "fav", "delete"]]
+    assert actions(answer) == [["reroll", "remix", "fav", "delete"], AMONG_OTHERS]
     assert await typed(workshop) == "/animate red heart model:emoji seed:7 seconds:3"
     form = (await workshop.press("remix", job.id)).form
     assert {option.name: value for option, value in form.fields}["seconds"] == "3"
@@ -90,7 +93,7 @@ async def test_a_sound_comes_with_its_renditions_and_plot(workshop: Studio) -> N
     answer = await workshop.present(job.id)
     assert [artifact.role for artifact in answer.media] == ["item", "rendition", "plot"] * 2
     assert answer.title == "violin C4"
-    assert actions(answer) == [["reroll", "remix", "fav", "delete"]]
+    assert actions(answer) == [["reroll", "remix", "fav", "delete"], AMONG_OTHERS]
     assert await typed(workshop) == "/sound violin C4 model:audio_gan seed:7 count:2 seconds:1.5"
     [card] = (await workshop.say("/history")).cards
     assert [artifact.role for artifact in card.media] == ["item", "rendition", "plot"] * 2
@@ -109,7 +112,7 @@ async def test_two_pictures_are_blended(workshop: Studio) -> None:
     await workshop.finish(job.id)
     answer = await workshop.present(job.id)
     assert answer.title == "/blend"
-    assert actions(answer) == [["u1", "u2", "u3"], ["fav", "delete"]]
+    assert actions(answer) == [["u1", "u2", "u3"], ["fav", "delete"], AMONG_OTHERS]
     larger = workshop.job(await workshop.press("u3", job.id))
     assert larger.inputs["image"].key == (await workshop.items(job.id))[2].key
 
@@ -118,7 +121,7 @@ async def test_a_picture_is_cleaned(workshop: Studio) -> None:
     job = workshop.job(await workshop.say("/denoise denoise:0.5", uploads={"image": upload()}))
     assert (job.model, job.count, job.params["denoise"]) == ("vae", 1, 0.5)
     await workshop.finish(job.id)
-    assert actions(await workshop.present(job.id)) == [["u1"], ["fav", "delete"]]
+    assert actions(await workshop.present(job.id)) == [["u1"], ["fav", "delete"], AMONG_OTHERS]
 
 
 async def test_a_failure_is_said_in_the_members_language(workshop: Studio) -> None:

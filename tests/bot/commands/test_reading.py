@@ -17,6 +17,7 @@ from generators.engine.port import Capacity
 
 Studio = Any  # the fixture's class, in conftest.py
 
+REPORTED = "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f"  # in the example of /report
 LOOKING = ("models", "queue", "history", "favorites", "quota", "help", "ping")
 
 
@@ -257,7 +258,10 @@ async def test_quota_with_other_limits(
 
 async def test_help_lists_every_command(studio: Studio) -> None:
     reply = await studio.say("/help")
-    assert [field.label for field in reply.fields] == [f"/{name}" for name in studio.commands]
+    everybodys = [name for name, one in studio.commands.items() if one.role is Role.MEMBER]
+    assert [field.label for field in reply.fields] == [f"/{name}" for name in everybodys]
+    moderator = await studio.say("/help", studio.in_guild("mo", role=Role.MODERATOR))
+    assert [field.label for field in moderator.fields] == [f"/{name}" for name in studio.commands]
 
 
 @pytest.mark.parametrize("typed", ["imagine", "/imagine", "IMAGINE"])
@@ -291,9 +295,14 @@ async def test_help_hides_what_one_may_not_do(studio: Studio) -> None:
 
 async def test_every_example_works_as_it_stands(studio: Studio) -> None:
     job = await studio.made("/imagine red heart")
+    anna = studio.in_guild("anna")
+    moderator = studio.in_guild("mo", role=Role.MODERATOR)
+    reported = studio.job(await studio.say("/imagine red heart", anna))
     for name, command in studio.commands.items():
         assert command.examples, name
         for example in command.examples:
             assert example.startswith(f"/{name}")
-            reply = await studio.say(example.replace("1a2b3c4d", job.id))
+            line = example.replace(REPORTED, reported.id).replace("1a2b3c4d", job.id)
+            by = moderator if command.role is Role.MODERATOR or name == "report" else studio.anna
+            reply = await studio.say(line.replace("@anna", "anna"), by)
             assert not reply.error or name == "cancel", (example, reply.text)

@@ -35,7 +35,7 @@ async def test_an_upload_is_made_larger_and_kept_with_the_job(workshop: Studio) 
     await workshop.finish(job.id)
     answer = await workshop.present(job.id)
     assert [artifact.role for artifact in answer.media] == ["item"]
-    assert actions(answer) == [["fav", "delete"]]
+    assert actions(answer) == [["fav", "delete"], ["details", "copy"]]
     [card] = (await workshop.say("/history")).cards
     assert card.text.startswith(f"/upscale {job.id}@image model:super_resolution scale:4")
     again = workshop.job(await workshop.say(card.text.split(" · ")[0]))
@@ -55,7 +55,10 @@ async def test_u_takes_the_best_model_on_offer_and_v_goes_back(workshop: Studio)
     larger = workshop.job(await workshop.press("u2", job.id))
     assert (larger.command, larger.model) == ("upscale", "super_resolution")
     await workshop.finish(larger.id)
-    assert actions(await workshop.present(larger.id)) == [["v1", "fav", "delete"]]
+    assert actions(await workshop.present(larger.id)) == [
+        ["v1", "fav", "delete"],
+        ["details", "copy"],
+    ]
     family = workshop.job(await workshop.press("v1", larger.id))
     assert (family.command, family.model, family.seed) == ("imagine", "emoji", 8)
 

@@ -36,7 +36,7 @@ async def test_an_entry_is_complete_and_a_text_can_go_on(studio: Studio) -> None
     answer = await studio.present(entry.id)
     assert [artifact.mime for artifact in answer.media] == ["text/plain"]
     rows = [[button.data.split(":")[0] for button in row] for row in answer.buttons]
-    assert rows == [["reroll", "remix", "fav", "delete"]]
+    assert rows == [["reroll", "remix", "fav", "delete"], ["details", "copy"]]
     story = await studio.made("/write Once upon a time count:2", texts=("one two", "three four"))
     answer = await studio.present(story.id)
     assert [button.data.split(":")[0] for button in answer.buttons[0]] == ["c1", "c2"]
