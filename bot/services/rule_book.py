@@ -6,10 +6,12 @@ language, a default model) is remembered for a moment, so that no button costs a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from bot.core.chat import Invocation, Origin, Role
 from bot.core.domain import Member
@@ -24,6 +26,7 @@ SETTINGS: Final = (*KEYS, limits.SETTING)
 _LIVE = timedelta(seconds=30)  # what another gateway changed holds here after at most this
 _MAX_REMEMBERED = 10_000
 
+_Place = tuple[str, str]  # a platform and a community's id there
 Change = Callable[[Any], Any]
 """From a stored value (None: nothing) to the one to be stored. Raises UserError."""
 
@@ -33,19 +36,28 @@ class RuleBook:
 
     def __init__(self, uow: UnitOfWorkFactory, clock: Clock) -> None:
         self._uow, self._clock = uow, clock
-        self._known: dict[tuple[str, str], tuple[datetime, HouseRules]] = {}
+        self._known: dict[_Place, tuple[datetime, HouseRules]] = {}
+        self._reading: WeakValueDictionary[_Place, asyncio.Lock] = WeakValueDictionary()
 
     async def of(self, origin: Origin) -> HouseRules:
         """The rules where the origin is, at most a moment old."""
-        at, now = (origin.platform, origin.community_external_id), self._clock()
+        at = (origin.platform, origin.community_external_id)
+        if (known := self._remembered(at)) is not None:
+            return known
+        lock = self._reading.setdefault(at, asyncio.Lock())
+        async with lock:  # of many who ask at once, one reads
+            if (known := self._remembered(at)) is not None:
+                return known
+            now = self._clock()
+            rules, _ = await self.view(origin)
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            self._known[at] = (now + _LIVE, rules)
+            return rules
+
+    def _remembered(self, at: _Place) -> HouseRules | None:
         known = self._known.get(at)
-        if known is not None and known[0] > now:
-            return known[1]
-        rules, _ = await self.view(origin)
-        if len(self._known) >= _MAX_REMEMBERED:
-            self._known.clear()
-        self._known[at] = (now + _LIVE, rules)
-        return rules
+        return known[1] if known is not None and known[0] > self._clock() else None
 
     async def spoken(self, invocation: Invocation) -> Invocation:
         """The invocation in the language of its community, where that has decided for one."""
