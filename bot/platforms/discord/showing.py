@@ -61,12 +61,13 @@ class _Case:
     said: int | None
 
     @property
-    def application(self) -> str:
-        return str(self.interaction.application_id)
-
-    @property
     def token(self) -> str:
         return self.interaction.token
+
+    @property
+    def to(self) -> tuple[str, str]:
+        """What names the answers to this interaction: application and token."""
+        return str(self.interaction.application_id), self.token
 
     @property
     def message(self) -> discord.Message | None:
@@ -164,7 +165,11 @@ class Showing:
         if case.said is None:
             await self._respond(case, _DEFER_UPDATE)
         try:
-            await self._remove_message(case, _id(case, message))
+            if case.said == _DEFER_UPDATE:
+                await self._later(lambda: self._wire.remove(*case.to))
+            else:  # `@original` is the promise of another answer
+                where = str(message.channel.id), str(message.id)
+                await self._later(lambda: self._wire.remove_own(*where))
         except trouble.ERRORS as error:
             log.info("a message could not be removed", error=repr(error))
             await self._say(case, reply)
@@ -213,12 +218,12 @@ class Showing:
         if case.said is None:
             await self._respond(case, _MESSAGE, message.payload(ephemeral=reply.ephemeral))
         elif case.said == _DEFER and not (reply.ephemeral and case.seen_by_all):
-            await self._edit(case, "@original", message, reply)
+            await self._edit(case, message, reply)
         else:
             if case.said == _DEFER:  # others would see it: what they were promised goes away first
-                await self._remove_message(case, "@original")
-            to, alone = (case.application, case.token), reply.ephemeral
-            await self._later(lambda: self._wire.follow(*to, message, ephemeral=alone))
+                await self._later(lambda: self._wire.remove(*case.to))
+            alone = reply.ephemeral
+            await self._later(lambda: self._wire.follow(*case.to, message, ephemeral=alone))
 
     # --- requests ---
 
@@ -226,32 +231,23 @@ class Showing:
         """Edit the message that the button hangs on."""
         if case.said is None:
             await self._respond(case, _UPDATE, drawn.payload())
-            return
-        await self._edit(case, _id(case, message), drawn, None)
-        if case.said == _DEFER:  # the promise of another answer
-            await self._remove_message(case, "@original")
+        elif case.said == _DEFER_UPDATE:
+            await self._later(lambda: self._wire.edit(*case.to, drawn))
+        else:
+            where = str(message.channel.id), str(message.id)
+            await self._later(lambda: self._wire.edit_own(*where, drawn))
+            await self._later(lambda: self._wire.remove(*case.to))  # the promise of another answer
 
-    async def _edit(
-        self, case: _Case, message_id: str, message: Message, reply: Reply | None
-    ) -> None:
-        async def edit(drawn: Message) -> None:
-            to = case.application, case.token
-            await self._later(lambda: self._wire.edit(*to, drawn, message_id=message_id))
-
+    async def _edit(self, case: _Case, message: Message, reply: Reply) -> None:
+        """Make the promised answer of it; where Discord finds fault with that, of its words."""
         try:
-            await edit(message)
+            await self._later(lambda: self._wire.edit(*case.to, message))
         except trouble.ERRORS as error:
-            found = trouble.meaning_for_token(error)
-            if reply is None or found not in {Meaning.REFUSED, Meaning.TOO_LARGE}:
+            if trouble.meaning_for_token(error) not in {Meaning.REFUSED, Meaning.TOO_LARGE}:
                 raise
             log.error("a message was refused", error=repr(error))
-            alone = case.said == _DEFER and not case.seen_by_all
-            plain = self._drawing.plain(reply, self._place(case, alone=alone))
-            await edit(plain)
-
-    async def _remove_message(self, case: _Case, message_id: str) -> None:
-        to = case.application, case.token
-        await self._later(lambda: self._wire.remove(*to, message_id))
+            plain = self._drawing.plain(reply, self._place(case, alone=not case.seen_by_all))
+            await self._later(lambda: self._wire.edit(*case.to, plain))
 
     async def _respond(self, case: _Case, kind: int, data: Mapping[str, Any] | None = None) -> None:
         """The first response. A try whose outcome nobody knows may have arrived: that it was
@@ -296,9 +292,3 @@ def _pressed(interaction: discord.Interaction) -> str:
     """The custom_id of the button that was pressed."""
     data: Any = interaction.data
     return str(data.get("custom_id", "")) if isinstance(data, dict) else ""
-
-
-def _id(case: _Case, message: discord.Message) -> str:
-    """What the token calls the message that the button hangs on: `@original`, unless a deferred
-    answer has that name."""
-    return str(message.id) if case.said == _DEFER else "@original"

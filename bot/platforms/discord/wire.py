@@ -79,16 +79,10 @@ class Wire:
         await self._send("POST", path, f"respond/{token}", body, files, patience_s=1.0)
 
     async def edit(
-        self,
-        application: str,
-        token: str,
-        message: Message,
-        *,
-        message_id: str = "@original",
-        patience_s: float = 5.0,
+        self, application: str, token: str, message: Message, *, patience_s: float = 5.0
     ) -> str:
-        """Edit a message that the token may edit; returns its id."""
-        path = f"/webhooks/{application}/{token}/messages/{message_id}"
+        """Edit `@original`; returns its id."""
+        path = f"/webhooks/{application}/{token}/messages/@original"
         body, files = message.payload(), message.new_files
         sent = await self._send("PATCH", path, f"token/{token}", body, files, patience_s=patience_s)
         return str(sent["id"])
@@ -99,9 +93,9 @@ class Wire:
         found = await self._send("GET", path, f"token/{token}", patience_s=5.0)
         return not int(found.get("flags") or 0) & EPHEMERAL
 
-    async def remove(self, application: str, token: str, message_id: str = "@original") -> None:
-        """Delete a message that the token may delete."""
-        path = f"/webhooks/{application}/{token}/messages/{message_id}"
+    async def remove(self, application: str, token: str) -> None:
+        """Delete `@original`."""
+        path = f"/webhooks/{application}/{token}/messages/@original"
         await self._send("DELETE", path, f"token/{token}", patience_s=5.0)
 
     async def follow(
@@ -125,6 +119,18 @@ class Wire:
         bucket = f"channel/{channel}"
         sent = await self._send("POST", path, bucket, body, files, patience_s=5.0, as_bot=True)
         return str(sent["id"])
+
+    async def edit_own(self, channel: str, message_id: str, message: Message) -> str:
+        """Edit a message of the bot's, of any age; returns its id."""
+        path, bucket = f"/channels/{channel}/messages/{message_id}", f"edit/{channel}"
+        body, files = message.payload(), message.new_files
+        sent = await self._send("PATCH", path, bucket, body, files, patience_s=5.0, as_bot=True)
+        return str(sent["id"])
+
+    async def remove_own(self, channel: str, message_id: str) -> None:
+        """Delete a message of the bot's, of any age."""
+        path, bucket = f"/channels/{channel}/messages/{message_id}", f"remove/{channel}"
+        await self._send("DELETE", path, bucket, patience_s=5.0, as_bot=True)
 
     async def direct_channel(self, person: str) -> str:
         """The id of the channel of direct messages with a person."""
