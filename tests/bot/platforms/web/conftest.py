@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
+from browser import Pages
 from web_studio import ServedStudio, serve_studio
 
 
@@ -17,7 +18,8 @@ async def served(tmp_path: Path) -> AsyncIterator[ServedStudio]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def served_live(tmp_path: Path) -> AsyncIterator[ServedStudio]:
+async def served_live(tmp_path: Path, pages: Pages) -> AsyncIterator[ServedStudio]:
     """The same on the loop that the browser runs on."""
     async with serve_studio(tmp_path) as running:
         yield running
+        await pages.close()

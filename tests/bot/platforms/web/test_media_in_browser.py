@@ -26,16 +26,6 @@ def photo(name: str = "holiday.png", side: int = 96) -> FilePayload:
     return {"name": name, "mimeType": "image/png", "buffer": picture(side, side=side)}
 
 
-async def given(studio: ServedStudio) -> dict[str, bytes]:
-    """What the next job works on; the job is then answered."""
-    lease = await studio.painter.take()
-    found = {
-        name: await studio.painter.artifacts.get(ref.key) for name, ref in lease.job.inputs.items()
-    }
-    await studio.painter.finish(lease)
-    return found
-
-
 async def drop(page: Page, selector: str, name: str, kind: str = "image/png") -> None:
     """Let a file fall onto an element."""
     data = list(picture(9, side=48))
@@ -91,7 +81,7 @@ async def test_a_chosen_picture_is_seen_sent_and_made_larger(
     assert await nameless(page) == []
     await page.keyboard.press("Enter")
     await expect(tray).to_be_hidden()
-    assert list(await given(served_live)) == ["image"]
+    assert list(await served_live.painter.answer_one()) == ["image"]
     turn = page.locator("article.turn")
     await expect(turn).to_have_attribute("data-state", "done")
     await expect(turn.locator(".worked-on img")).to_have_js_property("naturalWidth", 96)
@@ -118,7 +108,7 @@ async def test_dropped_and_pasted_pictures_become_two_options(
     await expect(page.get_by_text("notes.pdf is not a picture").first).to_be_visible()
     await page.evaluate("() => { document.querySelector('#line').value = ''; }")
     await say(page, "/blend")
-    assert sorted(await given(served_live)) == ["image", "image_b"]
+    assert sorted(await served_live.painter.answer_one()) == ["image", "image_b"]
 
 
 async def test_a_refused_picture_is_given_back(
@@ -166,7 +156,7 @@ async def test_a_picture_of_an_answer_is_used_for_the_next_thing(
     await uses.get_by_role("button", name="/blend").click()
     await expect(page.locator("[data-slot]")).to_have_text(["image", "image_b"])
     await page.keyboard.press("Enter")
-    assert sorted(await given(served_live)) == ["image", "image_b"]
+    assert sorted(await served_live.painter.answer_one()) == ["image", "image_b"]
 
     # From the history page too.
     await page.goto(f"{served_live.url}/history")
@@ -199,7 +189,7 @@ async def test_a_form_takes_files_and_pictures_of_the_past(
     await expect(form.get_by_text("dropped.png")).to_be_visible()
     assert await nameless(page) == []
     await form.get_by_role("button", name="Start").click()
-    assert sorted(await given(served_live)) == ["image", "image_b"]
+    assert sorted(await served_live.painter.answer_one()) == ["image", "image_b"]
     await expect(form).to_have_count(0)
 
 

@@ -19,16 +19,6 @@ from bot.platforms.web.guard import MAX_BODY_BYTES
 PHOTO = picture(5, side=96)
 
 
-async def inputs(studio: ServedStudio) -> dict[str, bytes]:
-    """What the next job works on."""
-    lease = await studio.painter.take()
-    found = {
-        name: await studio.painter.artifacts.get(ref.key) for name, ref in lease.job.inputs.items()
-    }
-    await studio.painter.finish(lease)
-    return found
-
-
 def side_of(data: bytes) -> int:
     with Image.open(io.BytesIO(data)) as image:
         return image.width
@@ -40,7 +30,7 @@ async def test_a_picture_travels_with_the_line_and_is_shown_with_what_was_asked(
     async with served.visitor() as visitor:
         status, turn = await visitor.send([("image", PHOTO)], "/upscale scale:2")
         assert (status, turn["error"], turn["placement"]) == (200, False, "append")
-        assert side_of((await inputs(served))["image"]) == 96
+        assert side_of((await served.painter.answer_one())["image"]) == 96
         await visitor.ended(turn["key"])
         html = (await visitor.turn(turn["key"]))["html"]
         shown = f"/pictures?of={turn['key']}%40image"
@@ -61,7 +51,7 @@ async def test_a_form_takes_two_pictures_a_file_and_one_of_the_past(served: Serv
             [("image_b", PHOTO)], command="blend", options={"image": known}
         )
         assert (status, turn["error"]) == (200, False)
-        given = await inputs(served)
+        given = await served.painter.answer_one()
     assert [side_of(given[name]) for name in ("image", "image_b")] == [64, 96]
 
 
@@ -73,7 +63,7 @@ async def test_a_line_may_point_at_pictures_of_the_past_without_any_file(
         known = artifact_paths(made["html"])[0].rpartition("/")[2]
         turn = await visitor.invoke("/upscale", options={"image": known})
         assert turn["error"] is False
-        assert side_of((await inputs(served))["image"]) == 64
+        assert side_of((await served.painter.answer_one())["image"]) == 64
 
 
 @pytest.mark.parametrize(
