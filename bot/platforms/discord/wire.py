@@ -177,9 +177,12 @@ class Wire:
 
     def _session(self) -> aiohttp.ClientSession:
         # The one public way to a client's session: webhooks are given it.
-        session = discord.Webhook.partial(0, "", client=self._client()).session
-        if not isinstance(session, aiohttp.ClientSession) or session.closed:
-            raise ConnectionError("not logged in to Discord")
+        try:
+            session = discord.Webhook.partial(0, "", client=self._client()).session
+        except TypeError:  # it has none yet
+            raise ConnectionError("not logged in to Discord") from None
+        if session.closed:
+            raise ConnectionError("not logged in to Discord any more")
         return session
 
     def _heed(self, bucket: str, response: aiohttp.ClientResponse, told: Any) -> None:
