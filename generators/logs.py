@@ -29,8 +29,10 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Tracebacks without the values of variables, which hold people's words and our tokens.
+    plain = structlog.dev.plain_traceback
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
