@@ -6,7 +6,7 @@ Written by `reading` from an interaction, in JSON values only, so that it surviv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ class Address:
     """
 
     application_id: str
-    token: str
+    token: str = field(repr=False)  # as good as a password while it lives
     issued_at: str
     channel_id: str
     guild_id: str | None
@@ -42,7 +42,7 @@ class Address:
     def from_json(cls, data: Mapping[str, Any]) -> Address:
         """As it was stored. Raises KeyError where a part is missing; unknown ones, which a later
         version may have written, are left out."""
-        return cls(**{field.name: data[field.name] for field in fields(cls)})
+        return cls(**{one.name: data[one.name] for one in fields(cls)})
 
     def expires_at(self) -> datetime:
         """When the token dies, aware."""

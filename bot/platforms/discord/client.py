@@ -7,6 +7,7 @@ Used by `platform`, which builds a new one whenever a connection has ended for g
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -117,3 +118,10 @@ def point_at(api_base: str) -> None:
     """Send every request of discord.py's, this process's all, to this base (`https://…/api/v10`).
     The gateway's address is asked for there."""
     Route.BASE = api_base.rstrip("/")
+
+
+def keep_secrets() -> None:
+    """Let discord.py say nothing below `info`, whatever the studio's level: its details hold
+    interactions' tokens, which are as good as passwords while they live."""
+    level = max(logging.INFO, logging.getLogger().getEffectiveLevel())
+    logging.getLogger("discord").setLevel(level)

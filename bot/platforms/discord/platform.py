@@ -26,7 +26,7 @@ from bot.errors import DeliveryRetry
 from bot.metrics import Metrics
 from bot.platforms.discord.attachments import Fetcher
 from bot.platforms.discord.autocomplete import Suggestions
-from bot.platforms.discord.client import Client, Events, Unreachable, point_at
+from bot.platforms.discord.client import Client, Events, Unreachable, keep_secrets, point_at
 from bot.platforms.discord.courier import Courier
 from bot.platforms.discord.declare import declare
 from bot.platforms.discord.expressions import Expressions
@@ -119,6 +119,7 @@ class DiscordPlatform:
     async def run(self, handle: Handle) -> None:
         """Take interactions until cancelled, whatever happens to the connection."""
         point_at(self._settings.api_base)
+        keep_secrets()
         self.desk.open(handle)
         try:
             while True:

@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 
 from bot.core.chat import Reply
 from bot.errors import DeliveryRetry
+from bot.platforms.discord import client as client_module
 from bot.platforms.discord import trouble
+from bot.platforms.discord.address import Address
 from bot.platforms.discord.trouble import Meaning
 from bot.platforms.discord.wire import Gate, Wire
 
@@ -138,3 +140,19 @@ async def test_no_log_and_no_error_tells_a_token(
     everything = f"{told} {logs} {caplog.text}"
     assert asked.token not in everything
     assert stage.discord.token not in everything
+
+
+def test_discord_py_keeps_its_details_to_itself() -> None:
+    logger = logging.getLogger("discord")
+    before = logger.level
+    try:
+        client_module.keep_secrets()
+        assert not logging.getLogger("discord.gateway").isEnabledFor(logging.DEBUG)
+    finally:
+        logger.setLevel(before)
+
+
+async def test_an_address_is_printed_without_its_token(stage: Stage) -> None:
+    asked, delivery = await stage.asks()
+
+    assert asked.token not in repr(Address.from_json(delivery.address))
