@@ -22,7 +22,8 @@ def makers(commands: Iterable[Command]) -> list[Command]:
     return [
         command
         for command in commands
-        if any(
+        if command.category == "create"
+        and any(
             option.rest and option.required and option.type is not OptionType.IMAGE
             for option in command.option_list()
         )
