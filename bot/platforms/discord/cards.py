@@ -14,8 +14,9 @@ import discord
 from bot.core.chat import Button
 from bot.platforms.discord import components
 from bot.platforms.discord.components import Component
+from bot.platforms.discord.message import Message
 from bot.platforms.discord.packing import Packed
-from bot.platforms.discord.rendering import CARD_ID, Message
+from bot.platforms.discord.rendering import CARD_ID
 
 
 def files_of(message: discord.Message) -> dict[str, Packed]:

@@ -23,9 +23,9 @@ from bot.platforms.discord import trouble, voice
 from bot.platforms.discord.acknowledged import Acknowledged
 from bot.platforms.discord.address import Address
 from bot.platforms.discord.drawing import Drawing
+from bot.platforms.discord.message import Message, Place
 from bot.platforms.discord.packing import DEFAULT_LIMIT_BYTES
 from bot.platforms.discord.progress import TOKEN_MARGIN, WaitingMessages
-from bot.platforms.discord.rendering import Message, Place
 from bot.platforms.discord.settings import DiscordSettings
 from bot.platforms.discord.showing import Showing
 from bot.platforms.discord.trouble import Meaning
@@ -135,6 +135,7 @@ class Courier:
             sent = await self._by_token(aim)
             if sent is None and not private:
                 sent = await self._in_channel(aim)
+                await self._tidy(aim)
         except _Closed as closed:
             sent, note = None, self._apology(address, closed)
         if sent is None:
@@ -215,6 +216,15 @@ class Courier:
                 raise trouble.retry(error) from error
             log.info("an answer cannot be posted in its channel", error=repr(error))
             raise _Closed(trouble.forbids(error)) from error
+
+    async def _tidy(self, aim: _Aim) -> None:
+        """Take the waiting message away that the answer could not replace; a courtesy."""
+        left = self._waiting.left_behind(aim.job_id)
+        if left is not None:
+            try:
+                await self.wire.remove_own(aim.address.channel_id, left)
+            except trouble.ERRORS as error:
+                log.info("a waiting message stays behind", error=repr(error))
 
     async def _send_direct(
         self, identity: str, reply: Reply, nonce: str, locale: str, note: str = ""

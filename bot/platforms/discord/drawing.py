@@ -10,8 +10,9 @@ import structlog
 from bot.core.chat import Reply, Text
 from bot.core.signing import Signer
 from bot.platforms.discord import expressions
+from bot.platforms.discord.message import Message, Place
 from bot.platforms.discord.packing import Luggage, Packed, pack
-from bot.platforms.discord.rendering import Message, Place, draw
+from bot.platforms.discord.rendering import draw
 from generators.artifacts import ArtifactStore
 
 log = structlog.get_logger(__name__)

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_LIMIT_BYTES: Final = 10 * 1024 * 1024  # of a file where no interaction tells more
 _REQUEST_BYTES: Final = 25 * 1024 * 1024 - 256 * 1024  # of all files; the rest is for the message
-_THUMBNAIL_BYTES: Final = 256 * 1024
+_THUMBNAIL_BYTES: Final = 1024 * 1024  # most pictures are smaller, and go as they are
 _MAX_TEXT_BYTES: Final = 64 * 1024
 
 _EXTENSIONS: Final = {

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import discord
 import structlog
@@ -25,13 +25,15 @@ from bot.core.signing import Signer
 from bot.platforms.discord import components, trouble
 from bot.platforms.discord.acknowledged import Acknowledged
 from bot.platforms.discord.address import Address
+from bot.platforms.discord.message import Message
 from bot.platforms.discord.packing import Packed
-from bot.platforms.discord.rendering import Message
 from bot.platforms.discord.trouble import Meaning
 from bot.platforms.discord.wire import Wire
 from bot.services.updates import merged
 
 log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
 
 EVERY_S: Final = 2.0
 """At most one edit of a message in so long; Discord allows five in five seconds, answers too."""
@@ -39,7 +41,7 @@ TOKEN_MARGIN: Final = timedelta(seconds=30)
 """A token this near its end is taken for dead: the request needs time too."""
 _LAST_WORD_BEFORE: Final = timedelta(seconds=60)
 _CLOSE_S: Final = 10.0  # how long an edit that is out already is waited for
-_REMEMBER_CLOSED: Final = 4096
+_REMEMBER: Final = 4096  # jobs
 _MAX_PREVIEW_BYTES: Final = 512 * 1024
 _PREVIEWS: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _BAR_WIDTH: Final = 20
@@ -80,6 +82,7 @@ class WaitingMessages:
         self._waiting: dict[str, _Waiting] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
+        self._ids: OrderedDict[str, str] = OrderedDict()
 
     def tell(self, address: Address, update: Update) -> None:
         """Take news of a job. Returns at once and never raises."""
@@ -96,6 +99,11 @@ class WaitingMessages:
             waiting.newest = merged(waiting.newest, update)
         waiting.fresh.set()
 
+    def left_behind(self, job_id: str) -> str | None:
+        """The id of a job's waiting message, where it was edited by this process: what to take away
+        when the answer had to come another way."""
+        return self._ids.pop(job_id, None)
+
     async def close(self, job_id: str) -> None:
         """The answer is coming: after this, no edit of ours is out or will be."""
         self._shut(job_id)
@@ -109,10 +117,7 @@ class WaitingMessages:
         await asyncio.wait({task})
 
     def _shut(self, job_id: str) -> None:
-        self._closed[job_id] = None
-        self._closed.move_to_end(job_id)
-        while len(self._closed) > _REMEMBER_CLOSED:
-            self._closed.popitem(last=False)
+        _remember(self._closed, job_id, None)
 
     async def stop(self) -> None:
         """End everything."""
@@ -158,7 +163,8 @@ class WaitingMessages:
             return 0.0
         waiting.out = True
         try:
-            await self._wire.edit(address.application_id, address.token, message, patience_s=0.0)
+            to = address.application_id, address.token
+            message_id = await self._wire.edit(*to, message, patience_s=0.0)
         except discord.RateLimited as error:
             waiting.fresh.set()
             return error.retry_after
@@ -170,6 +176,7 @@ class WaitingMessages:
         finally:
             waiting.out = False
         waiting.shown = message
+        _remember(self._ids, update.job_id, message_id)
         return self._every_s
 
     def _rows(self, update: Update, locale: str) -> Sequence[Sequence[Button]]:
@@ -196,6 +203,14 @@ def draw(
         parts.append(components.text(f"-# {_LAST_WORD.in_(locale)}"))
     parts.extend(components.rows(rows))
     return Message((components.container(parts),), () if preview is None else (preview,))
+
+
+def _remember(held: OrderedDict[str, V], job_id: str, value: V) -> None:
+    """Keep the newest few."""
+    held[job_id] = value
+    held.move_to_end(job_id)
+    while len(held) > _REMEMBER:
+        held.popitem(last=False)
 
 
 def _preview(update: Update) -> Packed | None:

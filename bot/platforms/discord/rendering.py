@@ -7,18 +7,16 @@ with an ellipsis or left out with a sentence that says so. Used by `courier`, wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bot.core.chat import Button, Card, Field, Reply, Text
 from bot.core.domain import Artifact
 from bot.core.i18n import formats
 from bot.platforms.discord import components
 from bot.platforms.discord.components import Component
+from bot.platforms.discord.message import Message, Place
 from bot.platforms.discord.packing import Luggage, Packed, Piece, kind, pieces
 
-V2: Final = 1 << 15
-EPHEMERAL: Final = 1 << 6
 ERROR_ACCENT: Final = 0xDA373C
 
 _MAX_TITLE: Final = 256
@@ -45,49 +43,6 @@ _KINDS: Final[Mapping[str, Text]] = {
     "file": Text(en="File {n}", zh="文件 {n}"),
 }
 _NOTHING = Text(en="Done.", zh="完成。")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a message is going to be. `others`: whether anybody but the member reads along.
-    `gallery_url`: where the web gallery is, empty where there is none."""
-
-    locale: str
-    limit_bytes: int
-    others: bool = True
-    gallery_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message ready to be sent: all its parts, and the files they show."""
-
-    components: tuple[Component, ...]
-    files: tuple[Packed, ...] = ()
-    mentions: tuple[str, ...] = ()  # ids of the people it may ping
-
-    @property
-    def new_files(self) -> tuple[Packed, ...]:
-        """Those that travel with the request, in the order of their `files[n]`."""
-        return tuple(one for one in self.files if one.data is not None)
-
-    def payload(self, *, ephemeral: bool = False) -> dict[str, Any]:
-        """The JSON of a message, for sending and editing alike. Attachments not named are gone
-        after an edit."""
-        fresh = 0
-        attachments: list[dict[str, Any]] = []
-        for one in self.files:
-            if one.data is None:
-                attachments.append({"id": one.attachment_id})
-                continue
-            attachments.append({"id": str(fresh), "filename": one.filename})
-            fresh += 1
-        return {
-            "components": list(self.components),
-            "flags": V2 | (EPHEMERAL if ephemeral else 0),
-            "attachments": attachments,
-            "allowed_mentions": {"parse": [], "users": list(self.mentions)},
-        }
 
 
 def draw(

@@ -19,7 +19,7 @@ from bot.core.chat import Reply, Text, Update
 from bot.errors import DeliveryGone, DeliveryRetry
 from bot.platforms.discord import cards, modals, reading, trouble
 from bot.platforms.discord.drawing import Drawing
-from bot.platforms.discord.rendering import EPHEMERAL, Message, Place
+from bot.platforms.discord.message import EPHEMERAL, Message, Place
 from bot.platforms.discord.trouble import Meaning
 from bot.platforms.discord.wire import Wire
 

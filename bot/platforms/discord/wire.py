@@ -20,8 +20,8 @@ from weakref import WeakValueDictionary
 import aiohttp
 import discord
 
+from bot.platforms.discord.message import EPHEMERAL, Message
 from bot.platforms.discord.packing import Packed
-from bot.platforms.discord.rendering import EPHEMERAL, Message
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _MAX_PAUSES: Final = 4096  # buckets that are remembered; a token is worth nothing after 15 minutes

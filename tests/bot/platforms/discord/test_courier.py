@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from discord_server import Asked, Message, PlayedDiscord
@@ -81,6 +83,17 @@ async def test_after_fifteen_minutes_it_is_posted_where_it_was_asked_for(stage: 
     assert not message.webhook
 
 
+async def test_the_waiting_message_does_not_stay_behind(stage: Stage) -> None:
+    asked, delivery = await stage.asks()
+    waiting = await asked.answer(lambda m: "number 3 in line" in m.text)
+    stage.discord.advance(AN_HOUR_S)
+
+    await stage.courier.deliver(delivery, await stage.finished(delivery))
+
+    assert waiting.deleted
+    assert len(stage.discord.messages(stage.general)) == 1
+
+
 @pytest.mark.parametrize("code", [50027, 10015])
 async def test_a_token_that_died_early_is_no_end(stage: Stage, code: int) -> None:
     asked, delivery = await stage.asks()
@@ -133,6 +146,34 @@ async def test_what_was_promised_publicly_is_never_shown_when_it_is_private(stag
     (message,) = answers_to(stage, asked)
     assert message.channel is stage.discord.dm(stage.anna)
     assert stage.discord.messages(stage.general) == []
+
+
+async def test_where_the_community_wants_answers_unseen_they_stay_where_they_are(
+    stage: Stage,
+) -> None:
+    asked, delivery = await stage.asks(private=True)  # seen to the member alone, as admitted
+    unaware = replace(delivery, private=False, address={**delivery.address, "ephemeral": False})
+
+    await stage.courier.deliver(unaware, await stage.finished(delivery, ephemeral=True))
+
+    assert (await asked.answer(answered)).only_for == stage.anna.user
+    assert stage.discord.direct_messages(stage.anna) == []
+
+
+async def test_a_job_that_is_done_before_it_was_acknowledged_waits_for_that(stage: Stage) -> None:
+    asked, delivery = await stage.asks()
+    known = stage.courier._acknowledged
+    known._events.clear()  # as if Discord had not taken the first response yet
+    delivering = asyncio.create_task(
+        stage.courier.deliver(delivery, await stage.finished(delivery))
+    )
+    await asyncio.sleep(0)
+    assert not answers_to(stage, asked)
+
+    known.note(asked.token)
+
+    await delivering
+    assert len(answers_to(stage, asked)) == 1
 
 
 async def test_a_channel_that_is_gone_is_said_in_the_direct_message(stage: Stage) -> None:
@@ -219,9 +260,7 @@ async def test_files_that_are_too_large_after_all_are_left_out_with_a_sentence(
 
 async def test_an_answer_without_an_address_is_nowhere_to_go(stage: Stage) -> None:
     _, delivery = await stage.asks()
-    broken = type(delivery)(
-        **{**{f: getattr(delivery, f) for f in delivery.__slots__}, "address": {}}
-    )
+    broken = replace(delivery, address={})
 
     with pytest.raises(DeliveryGone):
         await stage.courier.deliver(broken, Reply(text="x"))

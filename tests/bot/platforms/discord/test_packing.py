@@ -136,14 +136,14 @@ async def test_texts_are_read_whole() -> None:
 
 async def test_cards_bring_one_small_picture_each() -> None:
     shelf = Shelf()
-    large = noise(400)
+    large = noise(640)
     pictures = [await stored(shelf, large, n) for n in range(2)]
     card = Card(JOB.id, "t", "x", tuple(pictures))
 
     luggage = await pack(shelf, Reply(cards=(card,)), 10 * MIB)
 
     assert list(luggage.files) == [pictures[0].id]
-    assert luggage.files[pictures[0].id].size_bytes <= 256 * 1024
+    assert luggage.files[pictures[0].id].size_bytes <= MIB
 
 
 @pytest.mark.parametrize("roles", [("grid",), ("item", "item", "grid")])

@@ -13,8 +13,9 @@ from people_and_jobs import a_job, an_artifact
 from bot.core.chat import Button, Card, Field, Reply
 from bot.core.domain import Artifact, Member
 from bot.platforms.discord import components
+from bot.platforms.discord.message import Message, Place
 from bot.platforms.discord.packing import Luggage, Packed, stem
-from bot.platforms.discord.rendering import CARD_ID, ERROR_ACCENT, Message, Place, draw
+from bot.platforms.discord.rendering import CARD_ID, ERROR_ACCENT, draw
 
 MIB = 1024 * 1024
 PLACE = Place("en", 10 * MIB)
