@@ -37,6 +37,9 @@ V = TypeVar("V")
 
 EVERY_S: Final = 2.0
 """At most one edit of a message in so long; Discord allows five in five seconds, answers too."""
+FIRST_AFTER_S: Final = 1.0
+"""How long the first edit waits: where many ask at once, acknowledgements come before news, and a
+quick answer needs none."""
 TOKEN_MARGIN: Final = timedelta(seconds=30)
 """A token this near its end is taken for dead: the request needs time too."""
 _LAST_WORD_BEFORE: Final = timedelta(seconds=60)
@@ -75,10 +78,11 @@ class WaitingMessages:
         signer: Signer,
         clock: Clock,
         *,
+        first_after_s: float = FIRST_AFTER_S,
         every_s: float = EVERY_S,
     ) -> None:
         self._wire, self._acknowledged, self._signer = wire, acknowledged, signer
-        self._clock, self._every_s = clock, every_s
+        self._clock, self.first_after_s, self._every_s = clock, first_after_s, every_s
         self._waiting: dict[str, _Waiting] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
@@ -138,6 +142,7 @@ class WaitingMessages:
         job_id = waiting.newest.job_id
         last_word = waiting.address.expires_at() - _LAST_WORD_BEFORE
         await self._acknowledged.wait(waiting.address)
+        await asyncio.sleep(self.first_after_s)
         while job_id not in self._closed:
             left_s = (last_word - self._clock()).total_seconds()
             try:

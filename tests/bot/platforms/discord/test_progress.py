@@ -34,7 +34,9 @@ async def stage(played_discord: PlayedDiscord) -> AsyncIterator[Stage]:
 async def waiting(stage: Stage) -> AsyncIterator[WaitingMessages]:
     """Waiting messages that are edited without a pause."""
     known = Acknowledged(stage.now)
-    messages = WaitingMessages(stage.courier.wire, known, stage.signer, stage.now, every_s=0.0)
+    messages = WaitingMessages(
+        stage.courier.wire, known, stage.signer, stage.now, first_after_s=0.0, every_s=0.0
+    )
 
     def tell(address: Address, update: Update, told=messages.tell) -> None:
         known.note(address.token)
