@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
@@ -122,7 +123,9 @@ class CaseService:
         if job is not None and delivery is not None:
             await self._withdraw(delivery)  # before the erasing, which forgets where it is
             await self._eraser.erase(job.id)
-        return await self._decide(origin, case_id, CaseState.UPHELD, "deleted", _nothing_more)
+        return await self._decide(
+            origin, case_id, CaseState.UPHELD, "deleted", done=job is not None
+        )
 
     async def block(self, origin: Origin, case_id: str) -> CaseView:
         """Block the maker of the reported answer in its community. Raises NotFound, NotAllowed."""
@@ -132,34 +135,40 @@ class CaseService:
                 uow, moderator, case.subject_account_id, case.community_id, reason=case.reason
             )
 
-        return await self._decide(origin, case_id, CaseState.UPHELD, "blocked", act)
+        return await self._decide(origin, case_id, CaseState.UPHELD, "blocked", act=act)
 
     async def dismiss(self, origin: Origin, case_id: str) -> CaseView:
         """Nothing was wrong. Raises NotFound."""
-        return await self._decide(origin, case_id, CaseState.DISMISSED, "dismissed", _nothing_more)
+        return await self._decide(origin, case_id, CaseState.DISMISSED, "dismissed")
 
     async def _decide(
-        self, origin: Origin, case_id: str, state: CaseState, resolution: str, act: Act
+        self,
+        origin: Origin,
+        case_id: str,
+        state: CaseState,
+        resolution: str,
+        *,
+        act: Act | None = None,
+        done: bool = False,
     ) -> CaseView:
+        """Close a case, and with `act` do more in the same transaction. Audited where that changes
+        anything or something was `done` already."""
+
         async def once() -> CaseView:
             async with self._uow() as uow:
                 now = self._clock()
                 moderator = await uow.accounts.resolve(origin, now=now)
                 case = await _case(uow, case_id)
                 _check_moderator(origin, moderator, case)
-                await act(uow, moderator, case)
-                for one in await _alike(uow, case) if state is CaseState.UPHELD else [case]:
+                if act is not None:
+                    await act(uow, moderator, case)
+                alike = await _alike(uow, case) if state is CaseState.UPHELD else [case]
+                closed = [
                     await uow.cases.close(one.id, state, resolution=resolution, at=now)
-                await uow.audit.write(
-                    AuditEntry(
-                        at=now,
-                        account_id=moderator.account_id,
-                        community_id=case.community_id,
-                        action=f"case_{resolution}",
-                        subject=case.id,
-                        details={"job": case.job_id},
-                    )
-                )
+                    for one in alike
+                ]
+                if done or any(closed):
+                    await uow.audit.write(_entry(moderator, case, resolution, now))
                 view = await self._view(uow, await _case(uow, case_id))
                 await uow.commit()
                 return view
@@ -224,8 +233,15 @@ async def _alike(uow: UnitOfWork, case: Case) -> list[Case]:
     return [case, *(one for one in others if one.job_id == case.job_id and one.id != case.id)]
 
 
-async def _nothing_more(uow: UnitOfWork, moderator: Member, case: Case) -> None:
-    """A decision that changes nothing but the case."""
+def _entry(moderator: Member, case: Case, resolution: str, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        account_id=moderator.account_id,
+        community_id=case.community_id,
+        action=f"case_{resolution}",
+        subject=case.id,
+        details={"job": case.job_id},
+    )
 
 
 def _check_moderator(origin: Origin, member: Member, case: Case) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from bot.core.chat import Invocation, Origin, Role
@@ -95,7 +95,7 @@ class MemberService:
                 place = ruled_place(invocation.origin, moderator)
                 if not await uow.measures.unblock(target.account_id, place):
                     raise NotFound("They are not blocked here.", "此人在这里没有被屏蔽。")
-                await self._audit(uow, moderator, place, "unblock", target.account_id, None)
+                await self._audit(uow, moderator, place, "unblock", target.account_id, {})
                 await uow.commit()
                 return target.display_name or named
 
@@ -180,9 +180,8 @@ class MemberService:
         community_id: str,
         action: str,
         subject: str,
-        details: dict[str, Any] | None,
+        details: dict[str, Any],
     ) -> None:
-        at: datetime = self._clock()
         await uow.audit.write(
-            AuditEntry(at, moderator.account_id, community_id, action, subject, details)
+            AuditEntry(self._clock(), moderator.account_id, community_id, action, subject, details)
         )

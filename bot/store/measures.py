@@ -94,7 +94,7 @@ class SqlAuditLog:
 
     async def write(self, entry: AuditEntry) -> None:
         """Append."""
-        details = None if entry.details is None else dict(entry.details)
+        details = dict(entry.details)
         await self._tx.add(_audit, {"id": uuid4().hex, **asdict(entry), "details": details})
 
     async def recent(self, community_id: str, *, limit: int) -> list[AuditEntry]:
