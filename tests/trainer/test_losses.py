@@ -60,11 +60,13 @@ def test_standardising_changes_the_latents_and_not_the_pictures() -> None:
 def test_a_deeper_autoencoder_begins_as_the_one_it_starts_from(tmp_path: Path) -> None:
     shape = {"size": 16, "block_out_channels": (8, 8), "latent_channels": 4, "norm_num_groups": 4}
     known = load_or_make(None, Settings.model_validate(shape)).eval()
+    known.register_to_config(scaling_factor=0.5)
     known.save_pretrained(tmp_path)
     deeper = load_or_make(tmp_path, Settings.model_validate(shape | {"layers_per_block": 2}))
     x = torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         assert torch.equal(deeper(x).sample, known(x).sample)
+    assert deeper.config.scaling_factor == 0.5, "latents keep their scale"
     own = [parameter for name, parameter in deeper.named_parameters() if ".resnets.1." in name]
     assert own
     picture_loss(deeper(x).sample, x, 2.0).backward()

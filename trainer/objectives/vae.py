@@ -230,6 +230,7 @@ def deepened(known: AutoencoderKL, deeper: AutoencoderKL) -> AutoencoderKL:
     for name, parameter in deeper.named_parameters():
         if name not in own and ".conv2." in name:
             parameter.zero_()
+    deeper.register_to_config(scaling_factor=known.config.scaling_factor)
     return deeper
 
 
