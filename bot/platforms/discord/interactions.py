@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ACK_WITHIN_S: Final = 0.7
+ACK_WITHIN_S: Final = 0.5
 """How long an admission may take before it is acknowledged unfinished: a member who waits a second
 begins to wonder, and a request takes its time too."""
+ACK_SOONER_S: Final = 0.02
+"""How much sooner for each one that is being handled already: behind a crowd there is no hope of
+being through in time, and the acknowledgements of a crowd take their time themselves."""
+AT_ONCE: Final = 16
+"""Invocations that are handled side by side. More would only wait for the database, and keep those
+who are still to be acknowledged from their turn."""
 DRAIN_S: Final = 5.0
 REMEMBERED: Final = 20_000  # interactions; a token lives for 15 minutes
 
@@ -67,6 +73,8 @@ class Desk:
         self._courier, self._expressions, self._metrics = courier, expressions, metrics
         self._handle: Handle | None = None
         self._busy: set[asyncio.Task[Any]] = set()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._replies: set[asyncio.Task[Reply]] = set()
         self._taken: OrderedDict[int, None] = OrderedDict()
 
     def open(self, handle: Handle) -> None:
@@ -79,8 +87,8 @@ class Desk:
 
     async def settle(self) -> None:
         """Let what is being answered finish, for a moment."""
-        if self._busy:
-            await asyncio.wait(set(self._busy), timeout=DRAIN_S)
+        if under_way := self._busy | self._replies:
+            await asyncio.wait(under_way, timeout=DRAIN_S)
 
     async def take(self, interaction: discord.Interaction) -> None:
         """Answer one interaction, from the first sign of life to what is shown at once; a job's
@@ -123,9 +131,10 @@ class Desk:
             return
         # A task of its own: what was begun is finished and counted, whoever stops waiting for it.
         task = asyncio.create_task(self._reply(asked), name=f"interaction-{interaction.id}")
-        self._busy.add(task)
-        task.add_done_callback(self._busy.discard)
-        await asyncio.wait({task}, timeout=ACK_WITHIN_S)
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
+        at_once_s = max(0.0, ACK_WITHIN_S - len(self._replies) * ACK_SOONER_S)
+        await asyncio.wait({task}, timeout=at_once_s)
         if not task.done():
             self._metrics.late_acknowledgements.labels("discord").inc()
             await self._courier.acknowledge(interaction, ephemeral=asked.alone, edits=asked.edits)
@@ -144,7 +153,10 @@ class Desk:
             uploads = await self._fetcher.fetch(asked.files)
         except UserError as error:
             return Reply(text=error.text(locale), error=True, ephemeral=True)
-        return await handle(replace(invocation, uploads=uploads))
+        if uploads:  # judging pictures takes long, and has a queue of its own
+            return await handle(replace(invocation, uploads=uploads))
+        async with self._room:
+            return await handle(invocation)
 
     async def _show(self, interaction: discord.Interaction, reply: Reply) -> None:
         await self._courier.show(
