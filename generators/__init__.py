@@ -1,12 +1,12 @@
 """Weights to media: everything that turns params and a seed into a picture, a text or a sound.
 
 Two halves. The light half imports no torch: `contract` (what a generator is), `catalog` (which
-there are), `registry` and `models_file` (which weights the host offers), `engine` (how jobs
-travel), `artifacts` (where media lie), and the supervisor: `worker` (its process), `supervisor`
-(its loops), `holding` (the jobs in its hands), `child` (its model process). The heavy half runs in
-that child only: `runner` (or `__main__`, for one request without a server) takes models from the
-`shelf`, runs batches and gives texts their `seats`; the `models` stand on `runtime`, `sampling`,
-`nn` (networks) and `writing` (texts, token by token). `serving` is the line between the two.
+there are), `params` (inputs that several share), `registry` and `models_file` (which weights the
+host offers), `engine` (how jobs travel), `artifacts` (where media lie), and `worker` (the process
+that leases jobs, batches them and keeps the model child alive). The heavy half runs in that child
+only: `runner` (or `__main__`, for one request without a server) takes models from its shelf, runs
+batches and gives texts their seats; the `models` stand on `runtime`, `sampling`, `nn` (networks)
+and `writing` (texts, token by token). `serving` is the line between the two.
 
 To add a generator, add two files with the same stem:
   `specs/x.py`   a `SPEC` (GeneratorSpec) and its `Params`; no torch

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from generators import logs, media, worker
+from generators import logs, media
 from generators.contract import BadRequest, Cancelled, Media, Step
 from generators.engine.port import EngineJob
 from generators.models_file import RegistryError
@@ -28,6 +28,7 @@ from generators.registry import read_registry
 from generators.serving import Batch, Outcome
 from generators.settings import GeneratorSettings
 from generators.validation import checked_params, sentence
+from generators.worker.process import CHILD_DEFAULTS
 
 JOB_ID = "here"
 MAX_PIXELS = 100_000_000  # of a picture given; one's own machine may decode larger ones
@@ -136,7 +137,7 @@ def _run(
     settings: GeneratorSettings,
     printer: Printer,
 ) -> Outcome:
-    from generators.runner import Runner  # torch, only now that the request is known to be good
+    from generators.runner.process import Runner  # torch, now that the request is known to be good
 
     job = EngineJob(
         id=JOB_ID,
@@ -209,7 +210,7 @@ def _claimed_stdout() -> IO[str]:
 
 
 if __name__ == "__main__":
-    for name, value in worker.CHILD_DEFAULTS.items():
+    for name, value in CHILD_DEFAULTS.items():
         os.environ.setdefault(name, value)
     logs.configure("auto", "warning")
     sys.exit(main(sys.stdin, _claimed_stdout()))

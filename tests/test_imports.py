@@ -21,7 +21,7 @@ LIGHT = [
     "generators.artifacts",
     "generators.engine.local",
     "generators.engine.attach",
-    "generators.worker",
+    "generators.worker.process",
     "trainer.contract",
     "trainer.catalog",
 ]

@@ -16,8 +16,9 @@ from bot.errors import BadOption, NotFound
 from bot.services.admission import JobDraft
 from bot.services.inputs import Input
 from bot.services.making import Run, admit, again, can, known_params, present
-from generators import catalog, variations
+from generators import catalog
 from generators.contract import MAX_SEED
+from generators.params import variations
 
 if TYPE_CHECKING:
     from bot.services import Services

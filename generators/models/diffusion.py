@@ -16,7 +16,7 @@ import structlog
 import torch
 from PIL import Image
 
-from generators import media, variations, video
+from generators import media, video
 from generators.contract import (
     CANCELLED,
     BadRequest,
@@ -29,6 +29,7 @@ from generators.nn import pipelines, pixels, super_resolution
 from generators.nn.adapters import AdapterSlots, PipelineHost
 from generators.nn.noise import Noise, orbit
 from generators.nn.pipeline_pass import DrawSettings, PipelinePass, Progress, Row
+from generators.params import variations
 from generators.registry import ModelEntry
 from generators.runtime import (
     Runtime,

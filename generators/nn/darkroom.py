@@ -15,9 +15,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from generators import media, variations
+from generators import media
 from generators.contract import BadRequest, GenerateRequest, Media
 from generators.nn import painter, pixels, super_resolution
+from generators.params import variations
 from generators.registry import ModelEntry
 from generators.runtime import Runtime, rng, tensors_bytes
 from generators.sampling import slerp
@@ -117,7 +118,7 @@ def chance(request: GenerateRequest, width: int) -> Tensor:
     """The noise of a request's items: (count, width).
 
     Item i draws from its own seed. Relatives keep the noise of the request's seed and mix in that
-    of each of their steps (`generators.variations`) along the sphere.
+    of each of their steps (`generators.params.variations`) along the sphere.
     """
     rows = []
     for seed in request.item_seeds():

@@ -24,8 +24,8 @@ class Noise:
     """How to make one picture's noise.
 
     `seed` draws the base. A relative mixes in the noises of other seeds, one after another, each by
-    a strength along the sphere (`generators.variations`). A frame of a loop then moves to its place
-    on a circle around that.
+    a strength along the sphere (`generators.params.variations`). A frame of a loop then moves to
+    its place on a circle around that.
     """
 
     seed: int

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from generators.contract import GeneratorSpec
-from generators.picture_params import Prompt, Upscale
-from generators.variations import VariationParams
+from generators.params.pictures import Prompt, Upscale
+from generators.params.variations import VariationParams
 
 
 class DiffusionParams(VariationParams):

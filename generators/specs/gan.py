@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from generators.contract import GeneratorSpec
-from generators.picture_params import Prompt, Truncation, Upscale
-from generators.variations import VariationParams
+from generators.params.pictures import Prompt, Truncation, Upscale
+from generators.params.variations import VariationParams
 
 
 class GanParams(VariationParams):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from generators.contract import GeneratorSpec
-from generators.text_params import TextParams
+from generators.params.text import TextParams
 
 
 class LstmParams(TextParams):

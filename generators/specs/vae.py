@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from generators.contract import GeneratorSpec
-from generators.picture_params import Truncation, Upscale
-from generators.variations import VariationParams
+from generators.params.pictures import Truncation, Upscale
+from generators.params.variations import VariationParams
 
 
 class VaeParams(VariationParams):

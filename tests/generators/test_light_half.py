@@ -18,17 +18,17 @@ LIGHT = (
     "generators.logs",
     "generators.artifacts",
     "generators.validation",
-    "generators.batching",
+    "generators.worker.batching",
     "generators.storing",
     "generators.engine.memory",
     "generators.engine.attach",
     "generators.engine.port",
     "generators.engine.local",
     "generators.engine.source",
-    "generators.child",
+    "generators.worker.child",
     "generators.serving",
-    "generators.supervisor",
-    "generators.worker",
+    "generators.worker.supervisor",
+    "generators.worker.process",
 )
 
 SCRIPT = """

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from generators import processes, worker
+from generators import processes
 from generators.settings import PREFIX, GeneratorSettings
+from generators.worker.process import child_environment
 
 HOUSE = Path(__file__).parents[2]
 
@@ -59,7 +60,7 @@ def test_a_child_reads_exactly_our_settings_and_none_of_our_secrets(
     ours = GeneratorSettings(
         data_dir=tmp_path, preload=False, threads=2, heartbeat_s=1.5, _env_file=None
     )
-    environment = worker.child_environment(ours)
+    environment = child_environment(ours)
     assert "secret" not in environment.values()
     assert environment["GOMP_SPINCOUNT"] == "10000"
     for name in list(environment):

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from generators import processes, worker
+from generators import processes
 from generators.artifacts import open_store
 from generators.engine.local import LocalEngine
 from generators.engine.memory import MemoryEngine
 from generators.engine.port import Engine, EngineEvent, EngineJob, EngineResult
 from generators.settings import GeneratorSettings
-from generators.supervisor import Worker
+from generators.worker.process import make_child, serve_socket
+from generators.worker.supervisor import Worker
 
 RUNNER = str(Path(__file__).with_name("scripted_runner.py"))
 PATIENCE_S = 30.0
@@ -60,7 +61,7 @@ async def in_process(settings: GeneratorSettings) -> AsyncIterator[Engine]:
     """The same worker loop in this process, at the other end of a socket pair."""
 
     async def spawn(end: socket.socket) -> processes.ProcessHandle:
-        task = asyncio.create_task(worker.serve_socket(end, settings, RUNNER))
+        task = asyncio.create_task(serve_socket(end, settings, RUNNER))
         await asyncio.sleep(0)  # now it owns its end, and closes it even if cancelled at once
         return TaskHandle(task)
 
@@ -72,7 +73,7 @@ async def in_process(settings: GeneratorSettings) -> AsyncIterator[Engine]:
 async def memory(settings: GeneratorSettings) -> AsyncIterator[Engine]:
     """The in-memory engine, served by the same worker loop."""
     store = open_store(settings.artifacts)
-    async with MemoryEngine() as engine, worker.make_child(settings, RUNNER) as child:
+    async with MemoryEngine() as engine, make_child(settings, RUNNER) as child:
         serving = asyncio.create_task(Worker(engine.source(), store, child, settings).run())
         try:
             yield engine

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from generators import worker
 from generators.artifacts import open_store
 from generators.engine.memory import MemoryEngine
 from generators.engine.port import Capacity, EngineJob, Progress, Started, Struck
 from generators.settings import GeneratorSettings
-from generators.supervisor import Worker
+from generators.worker.process import make_child
+from generators.worker.supervisor import Worker
 
 MakeJob = Callable[..., EngineJob]
 RUNNER = str(Path(__file__).with_name("continuous_runner.py"))
@@ -26,7 +26,7 @@ async def gateway(settings: GeneratorSettings, open_gateway: Any) -> AsyncIterat
     store = open_store(settings.artifacts)
     async with (
         MemoryEngine() as engine,
-        worker.make_child(settings, RUNNER) as child,
+        make_child(settings, RUNNER) as child,
         open_gateway(engine) as gateway,
     ):
         serving = asyncio.create_task(Worker(engine.source(), store, child, settings).run())

@@ -161,7 +161,7 @@ async def test_a_silent_worker_is_replaced(
     settings: GeneratorSettings, open_gateway: Any, make_job: MakeJob
 ) -> None:
     async with (
-        LocalEngine(settings, runner=RUNNER, silence_s=2.5) as engine,
+        LocalEngine(settings, runner=RUNNER, silence_s=6.0) as engine,
         open_gateway(engine) as gateway,
     ):
         worker = await ready(gateway)
@@ -239,9 +239,9 @@ async def test_worker_and_model_end_with_the_gateway(
 
 
 def test_a_worker_without_an_engine_says_so(capfd: pytest.CaptureFixture[str]) -> None:
-    from generators import worker
+    from generators.worker.process import main
 
     with pytest.raises(SystemExit) as ended:
-        worker.main([])
+        main([])
     assert ended.value.code == 2
     assert "--fd" in capfd.readouterr().err

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generators import catalog
-from generators.answers import Answers
 from generators.contract import (
     BadRequest,
     Generated,
@@ -23,10 +22,11 @@ from generators.contract import (
     Session,
 )
 from generators.engine.port import EngineJob
-from generators.halving import NO_MEMORY
+from generators.runner.answers import Answers
+from generators.runner.halving import NO_MEMORY
+from generators.runner.shelf import Shelf
 from generators.runtime import free_memory, is_out_of_memory
 from generators.serving import Batch, ErrorKind, Outcome, Reporting, broken, failed, log_failure
-from generators.shelf import Shelf
 from generators.validation import checked_request
 
 Key = tuple[str, str, str]

@@ -4,8 +4,8 @@ Started by the supervisor (`python -m generators.runner --fd N`); `python -m gen
 same `Runner` without one. It knows no engine, no store and no person: jobs in, outcomes out.
 
 One thread does it all. Batches run to their end one after another; texts, which join and leave at
-any step, have their turns in between (`generators.seats`): while pictures are drawn, half of the
-time at most, so neither keeps the other waiting for long.
+any step, have their turns in between (`generators.runner.seats`): while pictures are drawn, half of
+the time at most, so neither keeps the other waiting for long.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from generators import catalog, logs
-from generators.answers import Answers
 from generators.contract import (
     BadRequest,
     Cancelled,
@@ -25,12 +24,13 @@ from generators.contract import (
     GeneratorSpec,
     Step,
 )
-from generators.halving import NO_MEMORY, within_memory
+from generators.runner.answers import Answers
+from generators.runner.halving import NO_MEMORY, within_memory
+from generators.runner.seats import Seats
+from generators.runner.shelf import Shelf
 from generators.runtime import is_out_of_memory, make_runtime
-from generators.seats import Seats
-from generators.serving import Batch, Outcome, Reporting, failed, serve_main
+from generators.serving import Batch, Outcome, Reporting, failed
 from generators.settings import GeneratorSettings
-from generators.shelf import Shelf
 from generators.validation import checked_request
 
 _STEP_REPORT_S = 0.05  # steps come faster than anybody can look
@@ -159,7 +159,3 @@ def make() -> Runner:
     with suppress(OSError):
         os.nice(settings.nice)  # the gateway's answers come first
     return Runner(settings)
-
-
-if __name__ == "__main__":
-    serve_main(make)

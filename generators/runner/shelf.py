@@ -1,6 +1,6 @@
 """The models of a model child: which are on offer, which are in memory. Torch.
 
-`generators.runner` and `generators.seats` take models from here, on one thread.
+`generators.runner` and `generators.runner.seats` take models from here, on one thread.
 """
 
 from __future__ import annotations

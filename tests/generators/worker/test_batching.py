@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators.batching import form_batch, wanted_slots
 from generators.engine.port import EngineJob
+from generators.worker.batching import form_batch, wanted_slots
 
 JOBS = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(1, 4), st.sampled_from([0, 0, 0, 1])), max_size=30

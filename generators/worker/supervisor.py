@@ -16,9 +16,8 @@ from contextlib import suppress
 
 import structlog
 
-from generators import batching, catalog
+from generators import catalog
 from generators.artifacts import ArtifactStore
-from generators.child import ChildDied, ChildUnavailable, ModelChild, StepReport
 from generators.contract import BadRequest
 from generators.engine.port import (
     Capacity,
@@ -31,10 +30,12 @@ from generators.engine.port import (
     WorkerSource,
     failed_result,
 )
-from generators.holding import Hands, patiently
 from generators.serving import NO_RESULT
 from generators.settings import GeneratorSettings
 from generators.validation import checked_params
+from generators.worker import batching
+from generators.worker.child import ChildDied, ChildUnavailable, ModelChild, StepReport
+from generators.worker.holding import Hands, patiently
 
 log = structlog.get_logger(__name__)
 

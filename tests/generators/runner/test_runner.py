@@ -25,9 +25,9 @@ from generators.contract import (
     Step,
 )
 from generators.engine.port import EngineJob
-from generators.halving import within_memory
 from generators.registry import ModelEntry
-from generators.runner import Runner
+from generators.runner.halving import within_memory
+from generators.runner.process import Runner
 from generators.runtime import Every, ModelCache, Runtime, is_out_of_memory, rng
 from generators.serving import Batch, Outcome
 from generators.settings import GeneratorSettings

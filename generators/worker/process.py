@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -19,11 +18,11 @@ import structlog
 
 from generators import logs, processes
 from generators.artifacts import open_store
-from generators.child import ModelChild
 from generators.engine.port import EngineClosed
 from generators.engine.source import SocketSource
 from generators.settings import PREFIX, GeneratorSettings
-from generators.supervisor import Worker
+from generators.worker.child import ModelChild
+from generators.worker.supervisor import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +87,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(asyncio.CancelledError):
         asyncio.run(until_told())
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ import torch
 
 from generators.contract import Generated, GenerateRequest, Media, Step
 from generators.engine.port import EngineJob
-from generators.runner import Runner
+from generators.runner.process import Runner
 from generators.serving import Batch, Outcome
 from generators.settings import GeneratorSettings
 
@@ -73,7 +73,7 @@ def runner(tmp_path: Path, sd_folder: Path, gpt2_folder: Path, lstm_folder: Path
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Report every step of a picture, however quick the machine."""
-    monkeypatch.setattr("generators.runner._STEP_REPORT_S", 0.0)
+    monkeypatch.setattr("generators.runner.process._STEP_REPORT_S", 0.0)
 
 
 def job(job_id: str, model: str = "writes", seed: int = 7, **params: Any) -> EngineJob:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from generators import storing, supervisor, worker
+from generators import storing
 from generators.artifacts import FolderStore
 from generators.engine.memory import MemoryEngine
 from generators.engine.port import EngineEvent, EngineJob, EngineResult, Lease
 from generators.settings import GeneratorSettings
+from generators.worker.process import make_child
+from generators.worker.supervisor import Worker
 
-RUNNER = str(Path(__file__).with_name("engine") / "scripted_runner.py")
+RUNNER = str(Path(__file__).parent.with_name("engine") / "scripted_runner.py")
 
 
 class Flaky:
@@ -91,9 +93,9 @@ async def serve(
 ) -> list[EngineResult]:
     """Run this many jobs through a worker and return their results."""
     results: list[EngineResult] = []
-    async with asyncio.timeout(30), worker.make_child(settings, RUNNER) as child:
+    async with asyncio.timeout(30), make_child(settings, RUNNER) as child:
         serving = asyncio.create_task(
-            supervisor.Worker(source, store, child, settings).run()  # type: ignore[arg-type]
+            Worker(source, store, child, settings).run()  # type: ignore[arg-type]
         )
         for number in range(jobs):
             await engine.send(job(str(number)))
@@ -146,10 +148,10 @@ async def test_a_model_child_that_does_not_start_is_said_in_words(
     async with (
         asyncio.timeout(30),
         MemoryEngine() as engine,
-        worker.make_child(settings, str(broken)) as child,
+        make_child(settings, str(broken)) as child,
     ):
         serving = asyncio.create_task(
-            supervisor.Worker(engine.source(), FolderStore(tmp_path), child, settings).run()
+            Worker(engine.source(), FolderStore(tmp_path), child, settings).run()
         )
         await engine.send(job("0"))
         result, _ = await anext(aiter(engine.results()))
@@ -162,10 +164,10 @@ async def test_a_model_child_that_does_not_start_is_said_in_words(
 async def test_the_worker_ends_when_the_engine_is_closed(
     settings: GeneratorSettings, tmp_path: Path
 ) -> None:
-    async with asyncio.timeout(30), worker.make_child(settings, RUNNER) as child:
+    async with asyncio.timeout(30), make_child(settings, RUNNER) as child:
         async with MemoryEngine() as engine:
             serving = asyncio.create_task(
-                supervisor.Worker(engine.source(), FolderStore(tmp_path), child, settings).run()
+                Worker(engine.source(), FolderStore(tmp_path), child, settings).run()
             )
             await engine.send(job("0"))
             await anext(aiter(engine.results()))

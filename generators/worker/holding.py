@@ -1,8 +1,8 @@
 """The jobs in a worker's hands, and how it lets go of them: stored, published, acknowledged.
 
 No torch. A job that came in is in one of four places: `waiting`, `running` (in the child's batch),
-`seated` (joined beside it) or `ending` (its outcome is being stored). Only `generators.supervisor`
-uses this.
+`seated` (joined beside it) or `ending` (its outcome is being stored). Only
+`generators.worker.supervisor` uses this.
 """
 
 from __future__ import annotations

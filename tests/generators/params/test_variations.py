@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from generators import catalog, variations
+from generators import catalog
 from generators.contract import GenerateRequest
+from generators.params import variations
 from generators.registry import ModelEntry
 
 

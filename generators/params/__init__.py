@@ -1,0 +1,1 @@
+"""Inputs that several generators share, for their specs. No torch."""
