@@ -231,6 +231,7 @@ async def test_emoji_stickers_and_sounds_are_kept_by_the_guild(
 async def test_two_hundred_commands_at_once_are_answered_once_each(
     played_discord: PlayedDiscord, start: Start, general: Channel, ana: Member
 ) -> None:
+    played_discord.stop_clock()
     client = await start()
     client.on = draw
     every = [
