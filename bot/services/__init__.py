@@ -8,6 +8,7 @@
   moderation  whether a prompt may be worked on
   pictures    what a member attached or pointed at, judged, as a job's input
   making      what commands that make something do alike: draft, first answer, again, present
+  sharing     links to one thing made, for chats that cannot hold it
   relatives   what one makes of a picture in an answer: larger ones, variations
   house       what communities decide: rules (settings), members (blocks, grants), cases (reports),
               communities that are left, erasing; `retention` and `case_posting` are its loops

@@ -73,7 +73,7 @@ class Courier:
         `gallery_url`: the address of the web studio for people, empty where there is none."""
         self._clock = services.clock
         self.wire = Wire(client, settings.api_base)
-        self._drawing = Drawing(services.artifacts, services.signer, gallery_url)
+        self._drawing = Drawing(services.artifacts, services.signer, services.clock, gallery_url)
         self._acknowledged = Acknowledged(services.clock)
         self._waiting = WaitingMessages(
             self.wire, self._acknowledged, services.signer, services.clock
@@ -183,7 +183,7 @@ class Courier:
         await self._acknowledged.wait(address)
         to = address.application_id, address.token
         others = not aim.private and address.guild_id is not None
-        place = self._drawing.place(address.locale, address.limit_bytes, others=others)
+        place = self._place(address, address.limit_bytes, others=others)
         try:
             if aim.private and not address.ephemeral and await self.wire.seen_by_all(*to):
                 # It was acknowledged before anybody knew that the answer is for one alone.
@@ -205,7 +205,7 @@ class Courier:
             raise _Closed(forbidden=False)
         others = address.guild_id is not None
         limit_bytes = min(address.limit_bytes, DEFAULT_LIMIT_BYTES)
-        place = self._drawing.place(address.locale, limit_bytes, others=others)
+        place = self._place(address, limit_bytes, others=others)
         mention = f"<@{address.identity}>" if others else ""
         try:
             return await self._post(
@@ -230,7 +230,7 @@ class Courier:
         self, identity: str, reply: Reply, nonce: str, locale: str, note: str = ""
     ) -> str:
         """As a direct message; there is no way after this one."""
-        place = self._drawing.place(locale, DEFAULT_LIMIT_BYTES, others=False)
+        place = self._drawing.place(locale, DEFAULT_LIMIT_BYTES, others=False, identity=identity)
         try:
             channel = self._direct_channels.get(identity)
             if channel is None:
@@ -241,6 +241,15 @@ class Courier:
             raise _last(error, "this person takes no direct messages from us") from error
 
     # --- what the ways have in common ---
+
+    def _place(self, address: Address, limit_bytes: int, *, others: bool) -> Place:
+        return self._drawing.place(
+            address.locale,
+            limit_bytes,
+            others=others,
+            guild=address.guild_id,
+            identity=address.identity,
+        )
 
     async def _post(
         self,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import structlog
 
-from bot.core.chat import Reply, Text
+from bot.core.chat import Origin, Reply, Text
+from bot.core.ports import Clock
 from bot.core.signing import Signer
 from bot.platforms.discord import expressions
 from bot.platforms.discord.message import Message, Place
 from bot.platforms.discord.packing import Luggage, Packed, pack
 from bot.platforms.discord.rendering import draw
+from bot.services import sharing
 from generators.artifacts import ArtifactStore
 
 log = structlog.get_logger(__name__)
 
-_GALLERY_PATH: Final = "/history"
 _NOT_SHOWN = Text(
     en="Discord did not take the rest of this answer. It stays in /history.",
     zh="Discord 未能显示其余内容，可在 /history 中找到。",
@@ -27,13 +27,37 @@ _NOT_SHOWN = Text(
 class Drawing:
     """Draws replies with what the artifact store holds, and with Discord's own buttons."""
 
-    def __init__(self, store: ArtifactStore, signer: Signer, gallery_url: str = "") -> None:
-        self._store, self._signer = store, signer
-        self._gallery_url = f"{gallery_url.rstrip('/')}{_GALLERY_PATH}" if gallery_url else ""
+    def __init__(
+        self, store: ArtifactStore, signer: Signer, clock: Clock, gallery_url: str = ""
+    ) -> None:
+        """`gallery_url`: the address of the web studio for people, empty where there is none."""
+        self._store, self._signer, self._clock = store, signer, clock
+        self._gallery_url = gallery_url.rstrip("/")
 
-    def place(self, locale: str, limit_bytes: int, *, others: bool) -> Place:
-        """Where a message is going to be; see `rendering.Place`."""
-        return Place(locale, limit_bytes, others, self._gallery_url)
+    def place(
+        self,
+        locale: str,
+        limit_bytes: int,
+        *,
+        others: bool,
+        guild: str | None = None,
+        identity: str = "",
+    ) -> Place:
+        """Where a message is going to be; see `message.Place`. `guild` and `identity` say whose
+        eyes a link to the web studio opens things with."""
+        viewer = Origin(
+            platform="discord",
+            community_external_id=guild or identity,
+            personal=guild is None,
+            identity_external_id=identity,
+            display_name="",
+        )
+
+        def link(artifact_id: str) -> str:
+            token = sharing.token(self._signer, viewer, artifact_id, self._clock())
+            return f"{self._gallery_url}/shared/{token}"
+
+        return Place(locale, limit_bytes, others, link if self._gallery_url else None)
 
     async def draw(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,13 +15,13 @@ EPHEMERAL: Final = 1 << 6
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message is going to be. `others`: whether anybody but the member reads along.
-    `gallery_url`: where the web gallery is, empty where there is none."""
+    """Where a message is going to be. `others`: whether anybody but the member reads along. `link`
+    gives the address of an artifact in the web studio, None where there is none."""
 
     locale: str
     limit_bytes: int
     others: bool = True
-    gallery_url: str = ""
+    link: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

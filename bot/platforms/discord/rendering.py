@@ -34,7 +34,10 @@ _MISSING = Text(
     en="{what} is not in the studio's store any more.", zh="{what} 已不在工作室的存储中。"
 )
 _IN_HISTORY = Text(en="It stays in /history.", zh="可在 /history 中找到。")
-_IN_GALLERY = Text(en="Look at it in the web gallery: {url}", zh="可在网页画廊中查看：{url}")
+_NO_ROOM = Text(
+    en="{what} ({size}) did not fit into this message.", zh="{what}（{size}）放不进这条消息。"
+)
+_OPEN = Text(en="Open in the studio", zh="在工作室中打开")
 _KINDS: Final[Mapping[str, Text]] = {
     "image": Text(en="Picture {n}", zh="图片 {n}"),
     "audio": Text(en="Sound {n}", zh="声音 {n}"),
@@ -189,18 +192,33 @@ class _Sheet:
             if piece.main.id in self._luggage.missing:
                 lines.append(_MISSING.in_(locale).format(what=what))
                 continue
+            large = piece.main.size_bytes > self._place.limit_bytes
             lines.append(
-                _TOO_LARGE.in_(locale).format(
+                (_TOO_LARGE if large else _NO_ROOM)
+                .in_(locale)
+                .format(
                     what=what,
                     size=formats.size(piece.main.size_bytes),
                     limit=formats.size(self._place.limit_bytes),
                 )
             )
-        if any(piece.main.id not in self._luggage.missing for _, piece in left_out):
+        there = [piece for _, piece in left_out if piece.main.id not in self._luggage.missing]
+        if there:
             lines.append(_IN_HISTORY.in_(locale))
-            if self._place.gallery_url:
-                lines.append(_IN_GALLERY.in_(locale).format(url=self._place.gallery_url))
         self.add_text(components.shortened("\n".join(lines), self._room))
+        self._add_links(there)
+
+    def _add_links(self, pieces_: Sequence[Piece]) -> None:
+        """The ways to what did not come along, in the web studio."""
+        link = self._place.link
+        if link is None or not pieces_:
+            return
+        open_it = _OPEN.in_(self._place.locale)
+        links = [
+            components.link(f"{open_it} ({formats.size(one.main.size_bytes)})", link(one.main.id))
+            for one in pieces_
+        ]
+        self._add(components.row(links))
 
     def add_words(self, reply: Reply) -> None:
         """What is said, and labelled values; small where it is said under media."""

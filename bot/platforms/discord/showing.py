@@ -284,8 +284,14 @@ class Showing:
         return await send()
 
     def _place(self, case: _Case, *, alone: bool) -> Place:
-        others = not alone and case.interaction.guild_id is not None
-        return self._drawing.place(case.locale, case.limit_bytes, others=others)
+        guild = case.interaction.guild_id
+        return self._drawing.place(
+            case.locale,
+            case.limit_bytes,
+            others=not alone and guild is not None,
+            guild=None if guild is None else str(guild),
+            identity=str(case.interaction.user.id),
+        )
 
 
 def _pressed(interaction: discord.Interaction) -> str:

@@ -27,14 +27,14 @@ _CLOSED: Final = {
     50008,  # no text can be sent there
     50013,  # missing permissions
     50083,  # the thread is archived
+    50009,  # the channel wants more verification than we have
+    50024,  # not in this kind of channel
     160005,  # the thread is locked
-    340015,  # sending is blocked there for now
 }
 _NO_DIRECT: Final = {
     10013,  # unknown user
     50007,  # they take no messages from us
     50278,  # no community in common
-    40026,
 }
 _TOO_LARGE: Final = {40005, 50045}
 _HTTP_TOO_LARGE: Final = 413

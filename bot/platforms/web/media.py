@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -11,6 +12,7 @@ from aiohttp import web
 from bot.core.domain import Artifact
 from bot.errors import NotFound
 from bot.platforms.web.visitors import Visitor
+from bot.services import sharing
 from generators.artifacts import ArtifactMissing
 
 if TYPE_CHECKING:
@@ -45,11 +47,24 @@ class Media:
 
     async def serve(self, request: web.Request, visitor: Visitor) -> web.Response:
         """The bytes. Raises NotFound alike for what is gone and for what is somebody else's."""
-        artifact_id = request.match_info["artifact_id"]
+        wanted = self._services.jobs.artifact_for(
+            visitor.origin(), request.match_info["artifact_id"]
+        )
+        return await self._served(request, wanted)
+
+    async def shared(self, request: web.Request, visitor: Visitor) -> web.Response:
+        """What a link from a chat names, whoever the visitor is here."""
+        return await self._served(
+            request, sharing.opened(self._services, request.match_info["token"])
+        )
+
+    async def _served(
+        self, request: web.Request, wanted: Awaitable[tuple[Artifact, bytes]]
+    ) -> web.Response:
         try:
-            artifact, data = await self._services.jobs.artifact_for(visitor.origin(), artifact_id)
+            artifact, data = await wanted
         except ArtifactMissing as error:
-            log.error("artifact without bytes", artifact_id=artifact_id)
+            log.error("artifact without bytes", key=str(error))
             raise NotFound(
                 "The file is not in the studio's store any more.", "文件已不在工作室的存储中。"
             ) from error

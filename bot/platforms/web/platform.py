@@ -153,6 +153,7 @@ class WebPlatform:
             web.get("/pictures", api(self._pictures.one)),
             web.get("/api/events", api(self._api.events), allow_head=False),
             web.get("/artifacts/{artifact_id:[0-9a-f]{32}}", api(self._media.serve)),
+            web.get("/shared/{token:[\\w.-]{1,400}}", page(self._media.shared)),
             web.get("/models", page(self._showcase.page)),
             web.get("/models/{model}/{file:.+}", api(self._showcase.file)),
             *training,

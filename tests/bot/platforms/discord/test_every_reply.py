@@ -25,8 +25,9 @@ async def drawn(studio: Any, reply: Reply, locale: str) -> Message | None:
         assert data is not None, reply.form.command
         assert modal_complaints(data) == []
         return None
-    drawing = Drawing(studio.services.artifacts, signer, "https://studio.example")
-    place = drawing.place(locale, 10 * MIB, others=True)
+    services = studio.services
+    drawing = Drawing(services.artifacts, signer, services.clock, "https://studio.example")
+    place = drawing.place(locale, 10 * MIB, others=True, guild="guild", identity="anna")
     message = await drawing.draw(reply, place)
     assert message_complaints(message) == []
     return message

@@ -136,13 +136,16 @@ def test_what_did_not_fit_is_named_and_where_it_is() -> None:
     luggage = Luggage(
         {pictures[0].id: Packed("a.png", b"x")}, too_large=frozenset({pictures[1].id})
     )
-    place = replace(PLACE, gallery_url="https://studio.example/history")
+    place = replace(PLACE, link=lambda artifact_id: f"https://studio.example/{artifact_id}")
 
-    text = text_of(draw(Reply(media=pictures), luggage, place))
+    message = draw(Reply(media=pictures), luggage, place)
 
-    assert "Picture 2 (12 MiB) is larger than Discord takes here (10 MiB)." in text
-    assert "It stays in /history." in text
-    assert "https://studio.example/history" in text
+    assert message_complaints(message) == []
+    assert "Picture 2 (12 MiB) is larger than Discord takes here (10 MiB)." in text_of(message)
+    assert "It stays in /history." in text_of(message)
+    (link,) = [one for one in components.walk(message.components) if one["type"] == 2]
+    assert link["url"] == f"https://studio.example/{pictures[1].id}"
+    assert link["label"] == "Open in the studio (12 MiB)"
 
 
 def test_what_was_lost_is_not_said_to_be_too_large() -> None:
@@ -217,7 +220,7 @@ def test_whatever_a_reply_holds_discord_takes_the_message(number: int) -> None:
     message = draw(
         reply,
         Luggage(files, texts, too_large=frozenset(one.id for one in distinct)),
-        replace(PLACE, gallery_url="https://studio.example/history"),
+        replace(PLACE, link=lambda artifact_id: f"https://studio.example/{'x' * 300}"),
         mention="<@700>",
         note="I may not post there.",
     )
