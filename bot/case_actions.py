@@ -36,7 +36,8 @@ async def _dismiss(services: Services, invocation: Invocation, case_id: str) -> 
 
 def _decided(services: Services, invocation: Invocation, view: CaseView) -> Reply:
     locale = invocation.origin.locale
-    shown = case_answers.reply(services.signer, view, services.clock(), locale)
+    outside = invocation.origin.personal
+    shown = case_answers.reply(services.signer, view, services.clock(), locale, outside=outside)
     return replace(shown, replaces_message=True)
 
 

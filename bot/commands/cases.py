@@ -15,14 +15,15 @@ _NONE = Text(en="There are no open reports.", zh="没有未处理的举报。")
 
 
 async def _run(services: Services, invocation: Invocation, options: Options) -> Reply:
-    locale = invocation.origin.locale
+    locale, outside = invocation.origin.locale, invocation.origin.personal
     views = await services.house.cases.open(invocation.origin)
     if not views:
         return Reply(text=_NONE.in_(locale), ephemeral=True)
     return Reply(
         title=_TITLE.in_(locale),
         cards=tuple(
-            case_answers.card(services.signer, view, services.clock(), locale) for view in views
+            case_answers.card(services.signer, view, services.clock(), locale, outside=outside)
+            for view in views
         ),
         ephemeral=True,
     )

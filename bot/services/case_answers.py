@@ -34,16 +34,20 @@ _DISMISS = Text(en="✅ Nothing wrong", zh="✅ 没有问题")
 _DISMISS_SAYS = Text(en="Close this report and change nothing", zh="关闭举报，不做更改")
 
 
-def reply(signer: Signer, view: CaseView, now: datetime, locale: str) -> Reply:
+def reply(
+    signer: Signer, view: CaseView, now: datetime, locale: str, *, outside: bool = False
+) -> Reply:
     """A case as a message of its own."""
     return Reply(
         title=title(view, locale),
         fields=fields(view, now, locale),
-        buttons=buttons(signer, view, locale),
+        buttons=buttons(signer, view, locale, outside=outside),
     )
 
 
-def card(signer: Signer, view: CaseView, now: datetime, locale: str) -> Card:
+def card(
+    signer: Signer, view: CaseView, now: datetime, locale: str, *, outside: bool = False
+) -> Card:
     """A case in a list."""
     facts = [f"{field.label}: {field.value}" for field in fields(view, now, locale)]
     return Card(
@@ -51,7 +55,7 @@ def card(signer: Signer, view: CaseView, now: datetime, locale: str) -> Card:
         title=title(view, locale),
         text=" · ".join(facts),
         media=(),
-        buttons=buttons(signer, view, locale),
+        buttons=buttons(signer, view, locale, outside=outside),
     )
 
 
@@ -76,11 +80,14 @@ def fields(view: CaseView, now: datetime, locale: str) -> tuple[Field, ...]:
     return tuple(Field(label.in_(locale), value) for label, value in rows)
 
 
-def buttons(signer: Signer, view: CaseView, locale: str) -> tuple[answers.Row, ...]:
-    """What can still be done."""
+def buttons(
+    signer: Signer, view: CaseView, locale: str, *, outside: bool = False
+) -> tuple[answers.Row, ...]:
+    """What can still be done; `outside` of the community, its answers cannot be looked at."""
     case_id, row = view.case.id, []
     if view.job is not None:
-        row.append(answers.show_button(signer, view.job, locale))
+        if not outside:
+            row.append(answers.show_button(signer, view.job, locale))
         row.append(
             _button(signer, case_id, DELETE, replies.DELETE, _DELETE_SAYS, locale, danger=True)
         )

@@ -25,6 +25,9 @@ _STUDIOS = Text(en="the studio's choice", zh="由工作室决定")
 _NONE = Text(en="none", zh="无")
 _NEVER = Text(en="never", zh="从不允许")
 _FOLLOWS = Text(en="in age-restricted channels", zh="仅限有年龄限制的频道")
+_NOT_DECIDED = Text(
+    en="in age-restricted channels, and for oneself alone", zh="有年龄限制的频道，以及私下使用"
+)
 _OWN = Text(en="each member's own", zh="各成员自己的语言")
 _FOR_EVER = Text(en="kept until they are deleted", zh="保留到被删除为止")
 _DAYS = Text(
@@ -81,7 +84,7 @@ def _words(rules: HouseRules, origin: Origin) -> dict[str, str]:
     locale = origin.locale
     nsfw = _NEVER if rules.nsfw == "never" else _FOLLOWS
     if origin.personal and rules.nsfw is None:
-        nsfw = _STUDIOS
+        nsfw = _NOT_DECIDED
     kept = _DAYS.format(days=rules.retention_days) if rules.retention_days else _FOR_EVER
     models = ", ".join(rules.default_model.values())
     channel = rules.moderators_channel

@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.core.chat import Command, Invocation, Reply, Upload
+from bot.core.options import format_text
 from bot.core.ports import Handle
 from bot.errors import NotFound
 from bot.platforms.web.forms import makers, typed, visible
@@ -225,7 +226,6 @@ class Api:
             made = self._entrance.invocation(visitor, invocation_id=asked.id, action=asked.action)
             return made, ""
         if asked.command is not None:
-            words = next((value for value in asked.options.values() if isinstance(value, str)), "")
             made = self._entrance.invocation(
                 visitor,
                 invocation_id=asked.id,
@@ -233,7 +233,7 @@ class Api:
                 options=asked.options,
                 uploads=uploads,
             )
-            return made, f"/{asked.command} {words}".rstrip()
+            return made, self._filled_in(asked.command, asked.options)
         parts = split_line(asked.line or "")
         if parts is None:
             return None, (asked.line or "").strip()
@@ -248,6 +248,15 @@ class Api:
         )
         return made, (asked.line or "").strip()
 
+    def _filled_in(self, name: str, options: Mapping[str, Any]) -> str:
+        """A form as a line: the command's words, or where it takes none, all that was filled in."""
+        command = next((one for one in self._entrance.commands if one.name == name), None)
+        if command is not None and not any(option.rest for option in command.option_list()):
+            given = {key: value for key, value in options.items() if value not in ("", None)}
+            return format_text(command, given)
+        words = next((value for value in options.values() if isinstance(value, str)), "")
+        return f"/{name} {words}".rstrip()
+
     async def _turn(self, asked: Asked, said: str, reply: Reply, visitor: Visitor) -> Turn:
         """The reply as a turn; one that belongs to a job is drawn with what is known of it."""
         shown = said.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
@@ -258,7 +267,10 @@ class Api:
         key = f"said-{asked.id.hex}"
         if asked.action is not None and (reply.replaces_message or reply.media):
             _, job_id = self._services.signer.read(asked.action)
-            job, _ = await self._services.jobs.for_member(visitor.origin(), job_id)
+            try:
+                job, _ = await self._services.jobs.for_member(visitor.origin(), job_id)
+            except NotFound:  # the button hung on something else: a report
+                return Turn(key=key, state="said", reply=reply)
             turn = await self._turns.with_reply(job, reply)
             return turn if reply.replaces_message else replace(turn, key=key)
         return Turn(key=key, state="said", reply=reply, asked=shown)

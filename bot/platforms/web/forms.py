@@ -10,6 +10,9 @@ from bot.core.i18n import formats
 from bot.platforms.web.texts import Texts
 from bot.platforms.web.visitors import Visitor
 
+_ELSEWHERE = frozenset({OptionType.CHANNEL, OptionType.ROLE})
+"""What only communities have."""
+
 
 def visible(commands: Sequence[Command], visitor: Visitor) -> list[Command]:
     """The commands that this visitor may use, as declared."""
@@ -69,8 +72,9 @@ def command_json(command: Command, locale: str) -> dict[str, Any]:
 
 
 def in_order(options: Iterable[Option]) -> list[Option]:
-    """What is needed first, then the rest as declared."""
-    return sorted(options, key=lambda option: not (option.required or option.rest))
+    """What is needed first, then the rest as declared; not what the page has none of."""
+    here = (option for option in options if option.type not in _ELSEWHERE)
+    return sorted(here, key=lambda option: not (option.required or option.rest))
 
 
 def typed(command: Command, example: str) -> str:

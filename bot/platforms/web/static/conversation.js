@@ -90,6 +90,7 @@ class Conversation {
 
   // A job may be seen in several places: its turn, shown again further down, a card in a list.
   replace(reply, from) {
+    if (!reply.job) return this.redraw(from, reply.html);
     if (from?.classList.contains("card")) this.recolour(from, reply.html);
     for (const turn of this.place.querySelectorAll(`:scope > [data-job="${CSS.escape(reply.job)}"]`)) {
       this.put({ key: turn.dataset.key, html: reply.html });
@@ -194,6 +195,17 @@ class Conversation {
       const twin = again(fresh, button.dataset.action);
       if (twin) button.replaceWith(twin.cloneNode(true));
     }
+  }
+
+  // What hangs on no job: a report that was decided is drawn anew where it is.
+  redraw(from, html) {
+    if (!from) return;
+    if (!from.classList.contains("card")) return this.put({ key: from.dataset.key, html });
+    const words = document.createElement("div");
+    words.className = "card-words";
+    words.append(...fragment(html).querySelector(".answer").childNodes);
+    from.replaceChildren(words);
+    (from.querySelector("button") ?? document.getElementById("line")).focus();
   }
 
   failed(error) {

@@ -35,7 +35,8 @@ export function openDialog(html, submit) {
   dialog.showModal();
   const first = form.querySelector("textarea, input:not([type=file]), select, [data-choose], [data-remove]");
   first?.focus();
-  first?.setSelectionRange?.(first.value.length, first.value.length);
+  // A field of numbers has no place for a cursor, and says so by an error.
+  if (first?.selectionStart != null) first.setSelectionRange(first.value.length, first.value.length);
 }
 
 // What was left empty is not sent: the model's own defaults hold then.
