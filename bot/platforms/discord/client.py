@@ -29,6 +29,10 @@ LAUNCHES: Final = 20
 IDENTIFY_EVERY_S: Final = 5.0
 """Discord takes one new session in this time; discord.py would wait it before each."""
 
+SESSIONS_KEPT: Final = 10
+"""Sessions of a day (1000 for most) that are never begun: one too many, and Discord resets the
+token. A gateway that crashes and is started again for hours gets there."""
+
 OnInteraction = Callable[[discord.Interaction], Awaitable[None]]
 OnGuild = Callable[[discord.Guild], Awaitable[None]]
 
@@ -70,8 +74,14 @@ class Client(discord.AutoShardedClient):
         self._identified_at = -math.inf
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Shards begin one after the other; one that begins anew alone does so at once."""
+        """Shards begin one after the other; one that begins anew alone does so at once. Where the
+        day's sessions are nearly used up, none is begun."""
         async with self._identifying:
+            limits = await self.fetch_session_start_limits()
+            if limits.remaining <= SESSIONS_KEPT:
+                reset_s = limits.reset_after / 1000
+                log.error("Discord allows no more sessions for now", again_in_s=round(reset_s))
+                await asyncio.sleep(reset_s)
             now = time.monotonic()
             await asyncio.sleep(max(0.0, self._identified_at + IDENTIFY_EVERY_S - now))
             self._identified_at = time.monotonic()

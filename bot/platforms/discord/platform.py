@@ -196,17 +196,27 @@ class DiscordPlatform:
         """Until the connection ends; then let what is on its way finish while there is a client."""
         self._client = client
         sync = asyncio.create_task(self._sync.run(client), name="discord-commands")
+        gateway = asyncio.create_task(self._listen(client), name="discord-gateway")
         try:
-            if self._settings.public_key:  # interactions come over HTTP
-                self._in_touch()
-                await asyncio.get_running_loop().create_future()
-            await client.connect()
+            # Not awaited itself: `wait_for` in there may lose our cancellation (Python 3.11).
+            await asyncio.wait({gateway})
+            gateway.result()
         finally:
             sync.cancel()
             await self.desk.settle()
             if self._sending:
                 await asyncio.wait(set(self._sending), timeout=DRAIN_S)
             self._client = None
+            gateway.cancel()
+            await client.close()
+            await asyncio.wait({sync, gateway}, timeout=DRAIN_S)
+
+    async def _listen(self, client: Client) -> None:
+        """Until the gateway is lost for good; for ever where interactions come over HTTP."""
+        if self._settings.public_key:
+            self._in_touch()
+            await asyncio.get_running_loop().create_future()
+        await client.connect()
 
     def _in_touch(self) -> None:
         log.info("Discord is connected", communities=len(self.client().guilds))

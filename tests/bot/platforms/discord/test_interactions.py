@@ -12,7 +12,7 @@ import pytest
 from discord_server import Upload
 from PIL import Image
 
-from bot.core.chat import Invocation, Reply
+from bot.core.chat import Invocation, Reply, Role
 from bot.metrics import Metrics
 from bot.platforms.discord import interactions
 from bot.platforms.discord.platform import DiscordPlatform
@@ -220,6 +220,48 @@ async def test_a_picture_of_the_past_is_named_in_words(
     asked = await played_discord.slash(anna, general, "upscale", image_from="last#2")
     assert (await asked.acknowledged(within_s=1))["type"] == DEFERRED
     assert len(workshop.jobs) == 2
+
+
+# --- who asks, and where ---
+
+
+async def test_a_direct_message_is_a_place_of_ones_own(
+    played_discord: Any, platform: DiscordPlatform, door: Door
+) -> None:
+    ben = played_discord.user("ben", locale="zh-CN")
+    asked = await played_discord.slash(ben, played_discord.dm(ben), "ping")
+    await asked.acknowledged(within_s=1)
+    origin = door.invocations[-1].origin
+    assert (origin.personal, origin.community_external_id) == (True, ben.id)
+    assert origin.locale == "zh"
+
+
+async def test_a_guild_is_known_by_its_name_its_channels_by_who_may_enter(
+    played_discord: Any, general: Any, anna: Any, door: Door
+) -> None:
+    grown_up = played_discord.channel(general.guild, "grown-ups", nsfw=True)
+    for channel in (general, grown_up):
+        asked = await played_discord.slash(anna, channel, "ping")
+        await asked.acknowledged(within_s=1)
+    origins = [one.origin for one in door.invocations]
+    assert [one.community_name for one in origins] == ["Cats", "Cats"]
+    assert [one.age_restricted for one in origins] == [False, True]
+    assert [one.channel_external_id for one in origins] == [general.id, grown_up.id]
+
+
+async def test_moderators_are_those_whom_the_guild_lets_manage_it(
+    played_discord: Any, general: Any, door: Door
+) -> None:
+    role = played_discord.role(general.guild, "Painters")
+    for permissions, expected in ((0, Role.MEMBER), (1 << 5, Role.MODERATOR)):
+        member = played_discord.member(
+            general.guild, f"m{permissions}", permissions=permissions, roles=[role]
+        )
+        asked = await played_discord.slash(member, general, "ping")
+        await asked.acknowledged(within_s=1)
+        origin = door.invocations[-1].origin
+        assert origin.role is expected
+        assert role.id in origin.platform_roles
 
 
 # --- what hangs on messages ---

@@ -8,13 +8,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+from discord_server import PlayedDiscord
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from bot.core.ports import Notifies, Platform
 from bot.errors import DeliveryRetry
 from bot.http import RouteSource
+from bot.metrics import Metrics
 from bot.platforms.discord import client as client_module
 from bot.platforms.discord.platform import DiscordPlatform
+from bot.platforms.discord.settings import DiscordSettings
 
 Build = Callable[..., DiscordPlatform]
 Connected = Callable[..., AbstractAsyncContextManager[DiscordPlatform]]
@@ -206,6 +210,36 @@ async def test_intents_that_are_not_granted_are_explained(
             await played_discord.ready()
     said = next(line for line in lines if line["event"].startswith("Discord refuses us"))
     assert "intents" in said["what"]
+
+
+async def test_no_session_is_begun_that_might_cost_the_token(
+    studio: Any, played_discord: Any, build: Build
+) -> None:
+    played_discord.server.gateway.identifies.extend([{}] * 990)
+    with capture_logs() as lines:
+        async with _running(build(studio), studio):
+            while not any(line["event"].startswith("Discord allows no more") for line in lines):
+                await asyncio.sleep(0.01)
+    assert len(played_discord.server.gateway.identifies) == 990
+
+
+async def test_every_shard_that_discord_asks_for_is_connected(
+    studio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "IDENTIFY_EVERY_S", 0.0)
+    async with PlayedDiscord(shards=2) as played:
+        guilds = [played.guild("Cats"), played.guild("Dogs")]
+        settings = DiscordSettings(api_base=played.api_base, token=SecretStr(played.token))
+        platform = DiscordPlatform(
+            settings, studio.services, tuple(studio.commands.values()), (), metrics=Metrics()
+        )
+        async with _running(platform, studio):
+            await played.ready()
+            await played.until(played.commands)
+            for guild in guilds:
+                await _suggests(played, guild)
+        assert [one["shard"] for one in played.server.gateway.identifies] == [[0, 2], [1, 2]]
+        assert not played.broken_rules
 
 
 # --- coming and going ---
