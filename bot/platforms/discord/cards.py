@@ -43,21 +43,24 @@ def card_of(parts: Iterable[Mapping[str, Any]], custom_id: str) -> int | None:
     return None
 
 
-def without_card(parts: Sequence[Component], number: int) -> list[Component]:
-    """The parts without those of one card."""
-    return [
-        part | {"components": without_card(part["components"], number)}
-        if "components" in part and part["type"] == components.CONTAINER
-        else part
-        for part in parts
-        if int(part.get("id") or 0) // CARD_ID != number
-    ]
-
-
 def has_cards(parts: Iterable[Mapping[str, Any]]) -> bool:
     """Whether any card is left."""
     tops = [child for part in parts for child in part.get("components", ())]
     return any(int(part.get("id") or 0) >= CARD_ID for part in tops)
+
+
+def with_card(parts: Sequence[Component], number: int, new: Sequence[Component]) -> list[Component]:
+    """The parts with one card drawn anew."""
+    changed: list[Component] = []
+    for part in parts:
+        if "components" in part and part["type"] == components.CONTAINER:
+            part = part | {"components": with_card(part["components"], number, new)}
+        if int(part.get("id") or 0) // CARD_ID != number:
+            changed.append(part)
+        elif new:
+            changed.extend(new)
+            new = ()
+    return changed
 
 
 def with_button(parts: Sequence[Component], custom_id: str, new: Button) -> list[Component]:

@@ -152,6 +152,27 @@ class Courier:
             )
         return sent
 
+    async def withdraw(self, delivery: Delivery) -> None:
+        """Remove a delivered answer, whichever way it went; one that is gone, or that only the
+        member sees, is no error. Repeatable. Raises DeliveryRetry."""
+        if delivery.message_id is None:
+            return
+        try:
+            address = Address.from_json(delivery.address)
+        except (KeyError, TypeError):
+            return
+        for direct in (False, True):
+            try:
+                channel = address.channel_id
+                if direct:
+                    channel = await self._direct_channel(address.identity)
+                await self.wire.remove_own(channel, delivery.message_id)
+                return
+            except trouble.ERRORS as error:
+                if trouble.meaning(error) is Meaning.LATER:
+                    raise trouble.retry(error) from error
+                log.info("an answer is not where it may be", error=repr(error))
+
     async def notify(
         self, channel_id: str, reply: Reply, *, nonce: str, locale: str = DEFAULT_LANGUAGE
     ) -> str:
@@ -232,15 +253,19 @@ class Courier:
         """As a direct message; there is no way after this one."""
         place = self._drawing.place(locale, DEFAULT_LIMIT_BYTES, others=False, identity=identity)
         try:
-            channel = self._direct_channels.get(identity)
-            if channel is None:
-                channel = await self.wire.direct_channel(identity)
-                _remember(self._direct_channels, identity, channel)
+            channel = await self._direct_channel(identity)
             return await self._post(channel, reply, place, nonce, note=note)
         except trouble.ERRORS as error:
             raise _last(error, "this person takes no direct messages from us") from error
 
     # --- what the ways have in common ---
+
+    async def _direct_channel(self, identity: str) -> str:
+        channel = self._direct_channels.get(identity)
+        if channel is None:
+            channel = await self.wire.direct_channel(identity)
+            _remember(self._direct_channels, identity, channel)
+        return channel
 
     def _place(self, address: Address, limit_bytes: int, *, others: bool) -> Place:
         return self._drawing.place(

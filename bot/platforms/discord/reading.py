@@ -27,8 +27,8 @@ _MENTIONABLE: Final = frozenset({6, 7, 8, 9})  # users, channels, roles, users o
 _CHAT_INPUT: Final = 1
 # What a button of ours does, for the one case in which that must be known before it was done: a
 # press that is acknowledged late.
-_EDITS: Final = frozenset({"fav", "unfav", "delete", "mdelete"})
-_TELLS: Final = frozenset({"cancel", "show", "older", "details", "copy", "report", "mblock"})
+_EDITS: Final = frozenset({"fav", "unfav", "delete", "mdelete", "mblock", "mdismiss"})
+_TELLS: Final = frozenset({"cancel", "show", "older", "details", "copy", "report"})
 
 _NO_JOB = Text(
     en="This message is not an answer of the studio, so there is nothing to do with it.",

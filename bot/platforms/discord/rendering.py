@@ -21,6 +21,7 @@ ERROR_ACCENT: Final = 0xDA373C
 
 _MAX_TITLE: Final = 256
 _MAX_EXCERPT: Final = 240
+_MAX_CARD: Final = 600
 _BUTTON_ROOM: Final = 30  # components that rows of buttons may take; the rest is for what they do
 CARD_ID: Final = 1000
 """Parts of the n-th card (from 1) have component ids from n * CARD_ID on, so that a card of a
@@ -262,6 +263,17 @@ class _Sheet:
     def _thumbnail(self, card: Card) -> Packed | None:
         pictures = [one for one in card.media if kind(one) == "image"]
         return self._luggage.files.get(pictures[0].id) if pictures else None
+
+
+def as_card(n: int, reply: Reply, place: Place) -> list[Component]:
+    """What is said of a card after one of its buttons was pressed, in the n-th card's place."""
+    facts = [reply.text, *(f"{one.label}: {one.value}" for one in reply.fields)]
+    told = " · ".join(fact for fact in facts if fact)
+    words = _card_words(Card("", reply.title, told, ()), _MAX_CARD)
+    rows = components.rows(
+        [one for one in row if place.others or not one.among_others] for row in reply.buttons
+    )
+    return _numbered(n, components.text(words), *rows[:1])
 
 
 def _field(one: Field) -> str:

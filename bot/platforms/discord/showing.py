@@ -20,6 +20,7 @@ from bot.errors import DeliveryGone, DeliveryRetry
 from bot.platforms.discord import cards, modals, reading, trouble
 from bot.platforms.discord.drawing import Drawing
 from bot.platforms.discord.message import EPHEMERAL, Message, Place
+from bot.platforms.discord.rendering import as_card
 from bot.platforms.discord.trouble import Meaning
 from bot.platforms.discord.wire import Wire
 
@@ -158,7 +159,7 @@ class Showing:
         """Take the message away, or the card of it that the button hangs on."""
         parts = cards.parts_of(message)
         number = cards.card_of(parts, _pressed(case.interaction))
-        rest = cards.without_card(parts, number) if number is not None else []
+        rest = cards.with_card(parts, number, ()) if number is not None else []
         if number is not None and cards.has_cards(rest):
             await self._change(case, message, cards.changed(rest, cards.files_of(message).values()))
             return
@@ -178,16 +179,20 @@ class Showing:
             await self._say(case, reply)
 
     async def _replace(self, case: _Case, message: discord.Message, reply: Reply) -> None:
-        """Draw the message anew, with the files that it has; of a card only the button changes."""
+        """Draw the message anew, with the files that it has; of a card the button that was pressed,
+        or all of it where that button is no more."""
         parts, pressed = cards.parts_of(message), _pressed(case.interaction)
         files = cards.files_of(message)
-        if cards.card_of(parts, pressed) is not None:
+        place = self._place(case, alone=message.flags.ephemeral)
+        number = cards.card_of(parts, pressed)
+        if number is not None:
             new = cards.counterpart(pressed, reply.buttons)
             if new is not None:
                 parts = cards.with_button(parts, pressed, new)
+            else:
+                parts = cards.with_card(parts, number, as_card(number, reply, place))
             await self._change(case, message, cards.changed(parts, files.values()))
             return
-        place = self._place(case, alone=message.flags.ephemeral)
         drawn = await self._drawing.draw(reply, place, kept=files)
         if drawn.new_files and case.said is None:
             await self._respond(case, _DEFER_UPDATE)

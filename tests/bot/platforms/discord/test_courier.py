@@ -278,3 +278,45 @@ async def test_messages_of_our_own(stage: Stage) -> None:
     stage.discord.delete_channel(stage.general)
     with pytest.raises(DeliveryGone):
         await stage.courier.notify(stage.general.id, case, nonce="case-2")
+
+
+# --- taken back ---
+
+
+async def test_an_answer_is_taken_back_from_where_it_is(stage: Stage) -> None:
+    asked, delivery = await stage.asks()
+    message_id = await stage.courier.deliver(delivery, await stage.finished(delivery))
+
+    for _ in range(2):  # what is gone is gone
+        await stage.courier.withdraw(replace(delivery, message_id=message_id))
+
+    assert answers_to(stage, asked) == []
+
+
+async def test_an_answer_is_taken_back_from_a_direct_message_too(stage: Stage) -> None:
+    asked, delivery = await stage.asks()
+    stage.discord.delete_channel(stage.general)
+    stage.discord.advance(AN_HOUR_S)
+    message_id = await stage.courier.deliver(delivery, await stage.finished(delivery))
+
+    await stage.courier.withdraw(replace(delivery, message_id=message_id))
+
+    assert answers_to(stage, asked) == []
+
+
+async def test_an_outage_while_taking_back_is_told(stage: Stage) -> None:
+    _, delivery = await stage.asks()
+    stage.discord.fail_next("DELETE *", 500)
+
+    with pytest.raises(DeliveryRetry):
+        await stage.courier.withdraw(replace(delivery, message_id="123456789012345678"))
+
+
+async def test_what_was_never_shown_needs_no_taking_back(stage: Stage) -> None:
+    _, delivery = await stage.asks()
+    before = len(stage.discord.requests)
+
+    await stage.courier.withdraw(delivery)
+    await stage.courier.withdraw(replace(delivery, message_id="1", address={}))
+
+    assert len(stage.discord.requests) == before

@@ -274,6 +274,20 @@ async def test_deleting_a_card_leaves_the_others_and_deleting_the_last_takes_all
     await stage.discord.until(lambda: message.deleted)
 
 
+async def test_a_decided_card_says_what_was_decided(stage: Stage) -> None:
+    jobs = [some_job() for _ in range(2)]
+    message = await history(stage, jobs)
+    decided = Reply(title="Report on a cat", fields=(Field("Decided", "deleted"),))
+    answer = replace(decided, replaces_message=True)
+
+    await pressed(stage, message, button_of(message, jobs[0], "delete"), answer)
+
+    await stage.discord.until(lambda: "Decided: deleted" in message.text)
+    assert jobs[0].id[:4] not in message.text
+    assert jobs[1].id[:4] in message.text
+    assert len(message.uploads) == 1
+
+
 # --- private copies ---
 
 
