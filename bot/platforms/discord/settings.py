@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 INTERACTIONS_PATH: Final = "/discord/interactions"
@@ -37,7 +37,7 @@ class DiscordSettings(BaseSettings):
         description="The application's public key (64 hexadecimal digits): interactions are then "
         "taken on /discord/interactions of the web server, and no gateway connection is made.",
     )
-    communities: Annotated[tuple[int, ...], NoDecode] = Field(
+    communities: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
         default=(),
         description="Ids of the only communities that get the commands, separated by commas, to "
         "try them out; empty offers them everywhere.",
@@ -46,8 +46,6 @@ class DiscordSettings(BaseSettings):
     @field_validator("communities", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            [one for one in value.replace(" ", "").split(",") if one]
-            if isinstance(value, str)
-            else value
-        )
+        if not isinstance(value, str):
+            return value
+        return [one for one in value.replace(" ", "").split(",") if one]
