@@ -22,7 +22,7 @@ from bot.errors import DeliveryRetry, NotAllowed, NotFound
 from bot.services.access import not_found, owns, visible_job
 from bot.services.erasing import Eraser
 from bot.services.members import MemberService
-from bot.services.rule_book import check_may_rule
+from bot.services.rule_book import check_may_rule, ruled_place
 from bot.services.transactions import repeated
 
 MAX_OPEN_BY_ONE: Final = 10
@@ -98,7 +98,7 @@ class CaseService:
         async with self._uow(write=False) as uow:
             member = await uow.accounts.find(origin)
             check_may_rule(origin)
-            place = None if origin.personal else member.community_id
+            place = None if origin.personal else ruled_place(origin, member)
             cases = await uow.cases.open_in(place, limit=MAX_LISTED)
             return [await self._view(uow, case) for case in cases]
 

@@ -24,6 +24,7 @@ from bot.services.transactions import repeated
 
 SETTINGS: Final = (*KEYS, limits.SETTING)
 _LIVE = timedelta(seconds=30)  # what another gateway changed holds here after at most this
+_NOWHERE = "-"  # no community has this id
 _MAX_REMEMBERED = 10_000
 
 _Place = tuple[str, str]  # a platform and a community's id there
@@ -113,14 +114,15 @@ def check_may_rule(origin: Origin) -> None:
 
 
 def ruled_place(origin: Origin, member: Member) -> str:
-    """The community that decisions made here are about; the whole studio for its host."""
-    return STUDIO if origin.personal else member.community_id
+    """The community that decisions made here are about; the whole studio for its host. One that the
+    studio has not met is not the studio, though the ids of both are empty."""
+    return STUDIO if origin.personal else member.community_id or _NOWHERE
 
 
 async def _read(
     uow: UnitOfWork, origin: Origin, member: Member
 ) -> tuple[HouseRules, Mapping[str, Any]]:
-    place = STUDIO if origin.personal else member.community_id
+    place = ruled_place(origin, member)
     found = await uow.settings.get_many([STUDIO, member.community_id], SETTINGS)
     decided = {key: value for (at, key), value in found.items() if at == place}
     return read(found, member.community_id), decided
