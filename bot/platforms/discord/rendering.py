@@ -64,7 +64,7 @@ def draw(
     sheet = _Sheet(luggage, place, taken=1 + components.count(buttons))
     if mention or note:
         sheet.add_text(" ".join(part for part in (mention, note) if part))
-    if reply.title:
+    if reply.title.strip():
         sheet.add_text(f"### {components.shortened(' '.join(reply.title.split()), _MAX_TITLE)}")
     sheet.reserve(reply)
     sheet.add_media(pieces(reply.media), reply.title)
@@ -135,7 +135,7 @@ class _Sheet:
 
     def add_text(self, markup: str) -> bool:
         """A text that is markup already."""
-        return bool(markup) and self._add(components.text(markup))
+        return bool(markup.strip()) and self._add(components.text(markup))
 
     def add_media(self, all_pieces: Sequence[Piece], title: str) -> None:
         """Pictures and videos as one gallery, then sounds, texts and files each for itself."""
@@ -269,7 +269,7 @@ def as_card(n: int, reply: Reply, place: Place) -> list[Component]:
     """What is said of a card after one of its buttons was pressed, in the n-th card's place."""
     facts = [reply.text, *(f"{one.label}: {one.value}" for one in reply.fields)]
     told = " · ".join(fact for fact in facts if fact)
-    words = _card_words(Card("", reply.title, told, ()), _MAX_CARD)
+    words = _card_words(Card("", reply.title, told, ()), _MAX_CARD) or "…"
     rows = components.rows(
         [one for one in row if place.others or not one.among_others] for row in reply.buttons
     )
@@ -286,8 +286,10 @@ def _field(one: Field) -> str:
 
 def _card_words(card: Card, room: int) -> str:
     """Title, the beginning of a text, and what it was made with, in at most `room` characters."""
-    title = f"**{components.shortened(card.title, min(_MAX_TITLE, room // 3))}**"
-    told = f"-# {components.shortened(' '.join(card.text.split()), room // 3)}"
+    title = components.shortened(" ".join(card.title.split()), min(_MAX_TITLE, room // 3))
+    title = f"**{title}**" if title else ""
+    told = components.shortened(" ".join(card.text.split()), room // 3)
+    told = f"-# {told}" if told else ""
     excerpt = _excerpt(card.media, min(_MAX_EXCERPT, room // 4))
     words = "\n".join(part for part in (title, excerpt, told) if part)
     return words if components.length(words) <= room else ""
