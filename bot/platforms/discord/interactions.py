@@ -29,6 +29,7 @@ from bot.platforms.discord.reading import Asked
 if TYPE_CHECKING:
     from bot.platforms.discord.courier import Courier
     from bot.platforms.discord.expressions import Expressions
+    from bot.services.rule_book import RuleBook
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ begins to wonder, and a request takes its time too."""
 ACK_SOONER_S: Final = 0.02
 """How much sooner for each one that is being handled already: behind a crowd there is no hope of
 being through in time, and the acknowledgements of a crowd take their time themselves."""
+RULES_WITHIN_S: Final = 0.2
 AT_ONCE: Final = 16
 """Invocations that are handled side by side. More would only wait for the database, and keep those
 who are still to be acknowledged from their turn."""
@@ -66,11 +68,13 @@ class Desk:
         suggestions: Suggestions,
         courier: Courier,
         expressions: Expressions,
+        rules: RuleBook,
         *,
         metrics: Metrics,
     ) -> None:
         self._reader, self._fetcher, self._suggestions = reader, fetcher, suggestions
         self._courier, self._expressions, self._metrics = courier, expressions, metrics
+        self._rules = rules
         self._handle: Handle | None = None
         self._busy: set[asyncio.Task[Any]] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -127,8 +131,9 @@ class Desk:
             asked = self._reader.read(interaction)
         except UserError as error:
             reply = Reply(text=error.text(reading.locale(interaction)), error=True, ephemeral=True)
-            await self._show(interaction, reply)
+            await self._show(interaction, reply, reading.locale(interaction))
             return
+        asked = await self._at_home(asked)
         # A task of its own: what was begun is finished and counted, whoever stops waiting for it.
         task = asyncio.create_task(self._reply(asked), name=f"interaction-{interaction.id}")
         self._replies.add(task)
@@ -141,7 +146,7 @@ class Desk:
         reply = await task
         if reply.form is not None and interaction.response.is_done():
             reply = _without_form(asked.invocation, reply.form.command)
-        await self._show(interaction, reply)
+        await self._show(interaction, reply, asked.invocation.origin.locale)
 
     async def _reply(self, asked: Asked) -> Reply:
         """The router's reply, files fetched before. What is wrong with a file is the member's."""
@@ -158,12 +163,24 @@ class Desk:
         async with self._room:
             return await handle(invocation)
 
-    async def _show(self, interaction: discord.Interaction, reply: Reply) -> None:
+    async def _at_home(self, asked: Asked) -> Asked:
+        """As the community wants it: in its language, and for the member alone. Its rules are
+        remembered; where they cannot be read soon enough, an acknowledgement goes before them."""
+        origin = asked.invocation.origin
+        try:
+            async with asyncio.timeout(RULES_WITHIN_S):
+                rules = await self._rules.of(origin)
+                invocation = await self._rules.spoken(asked.invocation)
+        except Exception as error:  # admission reads them again, and says what is wrong
+            log.warning("the rules of a community cannot be read", error=repr(error))
+            return asked
+        address = {**invocation.address, "locale": invocation.origin.locale}
+        alone = asked.alone or (rules.ephemeral and not origin.personal)
+        return replace(asked, invocation=replace(invocation, address=address), alone=alone)
+
+    async def _show(self, interaction: discord.Interaction, reply: Reply, locale: str) -> None:
         await self._courier.show(
-            interaction,
-            reply,
-            locale=reading.locale(interaction),
-            limit_bytes=interaction.filesize_limit,
+            interaction, reply, locale=locale, limit_bytes=interaction.filesize_limit
         )
 
 

@@ -100,6 +100,7 @@ class DiscordPlatform:
             Suggestions(commands),
             self._courier,
             Expressions(services, self._courier),
+            services.house.rules,
             metrics=metrics,
         )
         self._http = (

@@ -152,6 +152,7 @@ class Showing:
             await self._say(case, replace(reply, ticket=None, text=text))
             return
         address = reading.address(case.interaction, ephemeral=reply.ephemeral)
+        address = replace(address, locale=case.locale)  # the community's, where it has one
         news = Update(ticket.job_id, "queued", position=ticket.position, eta_s=ticket.eta_s)
         self._waiting.tell(address, news)
 

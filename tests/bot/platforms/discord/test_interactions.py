@@ -222,6 +222,43 @@ async def test_a_picture_of_the_past_is_named_in_words(
     assert len(workshop.jobs) == 2
 
 
+# --- as the community wants it ---
+
+
+async def _decides(played_discord: Any, general: Any, **settings: Any) -> None:
+    chief = played_discord.member(general.guild, "chief", permissions=1 << 5)
+    asked = await played_discord.slash(chief, general, "settings", **settings)
+    await asked.acknowledged(within_s=1)
+
+
+async def test_a_community_speaks_its_own_language_whoever_asks(
+    played_discord: Any, general: Any, anna: Any, workshop: Any
+) -> None:
+    await _decides(played_discord, general, language="zh")
+    asked = await played_discord.slash(anna, general, "imagine", prompt="red heart")
+    await asked.acknowledged(within_s=1)
+    (job,) = workshop.jobs
+    assert workshop.store.tables.deliveries[job.id].address["locale"] == "zh"
+    waiting = await asked.answer(lambda m: m.buttons)
+    assert "取消" in {button["label"] for button in waiting.buttons}
+
+
+async def test_where_answers_are_for_the_member_alone_so_is_a_late_acknowledgement(
+    played_discord: Any,
+    general: Any,
+    anna: Any,
+    door: Door,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await _decides(played_discord, general, ephemeral="on")
+    monkeypatch.setattr(interactions, "ACK_WITHIN_S", 0.0)
+    door.open.clear()
+    asked = await played_discord.slash(anna, general, "imagine", prompt="red heart")
+    body = await asked.acknowledged(within_s=1)
+    assert (body["type"], body["data"]["flags"]) == (DEFERRED, EPHEMERAL)
+    door.open.set()
+
+
 # --- who asks, and where ---
 
 
