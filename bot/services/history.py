@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bot.core.chat import Origin
 from bot.core.domain import Artifact, Job
+from bot.core.house import AuditEntry
 from bot.core.i18n import replies
-from bot.core.ports import UnitOfWorkFactory
+from bot.core.ports import UnitOfWork, UnitOfWorkFactory
 from bot.core.storable import is_storable
 from bot.errors import NotAllowed
 from bot.services.access import job_to_end, may_be_listed, owns, visible_job
@@ -85,7 +86,19 @@ class HistoryService:
                         "这个任务还没有结束，请先用 /cancel 取消。",
                     )
                 gone = await uow.jobs.erase(job_id)
+                await _audit_deletion(uow, origin, job)
                 await uow.commit()
                 return gone
 
         await self._eraser.forget(await repeated(once))
+
+
+async def _audit_deletion(uow: UnitOfWork, origin: Origin, job: Job) -> None:
+    """Write down that a moderator deleted what is not theirs."""
+    now = datetime.now(UTC)  # as the audit of settings has it: the real time, whoever tests
+    if owns(await uow.accounts.find(origin), job):
+        return
+    member = await uow.accounts.resolve(origin, now=now)
+    await uow.audit.write(
+        AuditEntry(now, member.account_id, job.community_id, "delete", subject=job.id)
+    )

@@ -16,6 +16,7 @@ from bot.core.chat import Command, Form, JobTicket, Reply
 from bot.core.domain import Artifact, Job, JobState
 from bot.core.options import format_text, parse_text
 from bot.errors import BadOption
+from bot.platforms.web.forms import in_order
 from bot.platforms.web.media import plain_mime
 from bot.platforms.web.visitors import Visitor
 from generators import catalog
@@ -121,7 +122,8 @@ class Turns:
             given = parse_text(command, typed)
         except BadOption:
             given = {}
-        fields = tuple((option, given.get(option.name, "")) for option in command.option_list())
+        options = in_order(command.option_list())
+        fields = tuple((option, given.get(option.name, "")) for option in options)
         form = Form(title=f"/{command.name}", command=command.name, fields=fields)
         return Turn(key=key, state="said", reply=Reply(form=form))
 

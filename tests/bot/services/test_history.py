@@ -95,6 +95,14 @@ async def test_deleting_is_for_the_owner_and_moderators(desk: Desk) -> None:
     await desk.history.delete(origin("mod", role=Role.MODERATOR), mine)
     await desk.history.delete(AT_HOME, other)
     assert await _listed(desk, origin()) == []
+    async with desk.store.unit_of_work(write=False) as uow:
+        moderator = await uow.accounts.find(origin("mod"))
+        [entry] = await uow.audit.recent(moderator.community_id, limit=9)
+    assert (entry.action, entry.subject) == (
+        "delete",
+        mine,
+    )  # what is one's own is one's own affair
+    assert entry.account_id == moderator.account_id
 
 
 async def test_a_job_on_its_way_is_cancelled_before_it_is_deleted(desk: Desk) -> None:
