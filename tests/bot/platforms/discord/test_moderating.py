@@ -1,0 +1,68 @@
+"""A report from the menu of a message to the moderators' decision, on the real client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from discord_server import Channel, Member, Message
+
+from bot.core.domain import DeliveryState
+from bot.platforms.discord.platform import DiscordPlatform
+
+MANAGE_GUILD = 1 << 5
+
+
+@pytest.fixture
+async def platform(studio: Any, connected: Any) -> AsyncIterator[DiscordPlatform]:
+    async with connected(studio, studio.router.handle) as platform:
+        studio.platforms["discord"] = platform
+        yield platform
+
+
+async def delivered(
+    studio: Any, platform: DiscordPlatform, played_discord: Any, anna: Member, channel: Channel
+) -> Message:
+    """Anna's picture, as the outbox delivers it."""
+    asked = await played_discord.slash(anna, channel, "imagine", prompt="red heart", count=1)
+    await asked.acknowledged()
+    (job,) = studio.jobs
+    await studio.finish(job.id)
+    async with studio.store.unit_of_work() as uow:
+        delivery = await uow.deliveries.get(job.id)
+        reply = await studio.present(job.id, by=studio.in_guild(anna.user.id))
+        message_id = await platform.deliver(delivery, reply)
+        await uow.deliveries.move(
+            job.id,
+            DeliveryState.DELIVERED,
+            only_from=list(DeliveryState),
+            values={"message_id": message_id},
+        )
+        await uow.commit()
+    message: Message = await asked.answer(lambda m: m.uploads)
+    return message
+
+
+async def test_what_moderators_delete_is_gone_from_the_channel_too(
+    studio: Any, platform: DiscordPlatform, played_discord: Any
+) -> None:
+    studio.now = studio.clock()
+    guild = next(iter(played_discord.world.guilds.values()))
+    channel = played_discord.channel(guild)
+    anna, ben = played_discord.member(guild, "anna"), played_discord.member(guild, "ben")
+    carla = played_discord.member(guild, "carla", permissions=MANAGE_GUILD)
+    message = await delivered(studio, platform, played_discord, anna, channel)
+
+    menu = await played_discord.menu(message, "Report", ben)
+    await menu.modal()
+    report = await played_discord.submit(menu, {"reason": "not a heart"})
+    assert (await report.answer()).only_for == ben.user
+
+    cases = await played_discord.slash(carla, channel, "cases")
+    listed = await cases.answer(lambda m: "not a heart" in m.text)
+    await played_discord.press(listed, "🗑️ Delete", carla)
+
+    await played_discord.until(lambda: message.deleted, what="the message to be gone")
+    await played_discord.until(lambda: "the answer was deleted" in listed.text)
+    assert studio.jobs[0].params == {}
