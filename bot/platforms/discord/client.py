@@ -66,6 +66,7 @@ class Client(discord.AutoShardedClient):
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
+            guild_ready_timeout=0.5,  # READY names every guild; what they hold may come later
             allowed_mentions=discord.AllowedMentions.none(),
         )
         self._events = events
