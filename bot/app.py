@@ -266,6 +266,7 @@ def _discord(
         shared_menus(),
         metrics=metrics,
         gallery_url=settings.web.public_url if settings.web.studio else "",
+        intake=settings.data_dir / "discord-intake.jsonl",
     )
 
 

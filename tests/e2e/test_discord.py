@@ -166,6 +166,23 @@ async def test_a_killed_gateway_still_answers_once(place: Place) -> None:
     assert len(place.discord.messages(place.channel)) == len(asked) + 2
 
 
+async def test_what_was_acknowledged_in_a_crowd_outlives_the_gateway(place: Place) -> None:
+    members = [place.member(f"member{n}") for n in range(MEMBERS)]
+    asked = [
+        await place.discord.slash(who, place.channel, "imagine", prompt="heart", count=1)
+        for who in members
+        for _ in range(2)
+    ]
+    await asyncio.gather(*(one.acknowledged() for one in asked))
+    await place.studio.stop(signal.SIGKILL)  # most of them are in no database yet
+    await place.studio.start()
+    answers = await asyncio.gather(*(one.answer(finished, within_s=90) for one in asked))
+    assert [len(message.uploads) for message in answers] == [1] * len(asked)
+    await place.settled()
+    assert len(place.discord.messages(place.channel)) == len(asked)
+    assert (place.folder / "data" / "discord-intake.jsonl").read_bytes() == b""
+
+
 async def test_whatever_discord_refuses_the_answer_arrives_once(place: Place) -> None:
     gate = place.gate()
     anna, ben, carla, dora = (place.member(name) for name in ("anna", "ben", "carla", "dora"))

@@ -18,12 +18,14 @@ import structlog
 from discord import InteractionType
 
 from bot.core.chat import Button, Invocation, Reply, Text
+from bot.core.domain import Delivery, DeliveryState
 from bot.core.ports import Handle
-from bot.errors import UserError
+from bot.errors import PlatformError, UserError
 from bot.metrics import Metrics
 from bot.platforms.discord import reading
 from bot.platforms.discord.attachments import Fetcher
 from bot.platforms.discord.autocomplete import Suggestions
+from bot.platforms.discord.intake import Intake
 from bot.platforms.discord.reading import Asked
 
 if TYPE_CHECKING:
@@ -71,7 +73,10 @@ class Desk:
         rules: RuleBook,
         *,
         metrics: Metrics,
+        intake: Intake | None = None,
     ) -> None:
+        """`intake`: where what is acknowledged before it is admitted is kept; None loses it where
+        the process is killed."""
         self._reader, self._fetcher, self._suggestions = reader, fetcher, suggestions
         self._courier, self._expressions, self._metrics = courier, expressions, metrics
         self._rules = rules
@@ -80,19 +85,33 @@ class Desk:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._replies: set[asyncio.Task[Reply]] = set()
         self._taken: OrderedDict[int, None] = OrderedDict()
+        self._intake = intake
+        self._left: list[Asked] = []
 
     def open(self, handle: Handle) -> None:
         """From now on invocations go here."""
         self._handle = handle
+        self._left = self._intake.left() if self._intake is not None else []
 
     def close(self) -> None:
         """From now on invocations are told that the studio is not there."""
         self._handle = None
+        if self._intake is not None:
+            self._intake.close()
 
     async def settle(self) -> None:
         """Let what is being answered finish, for a moment."""
         if under_way := self._busy | self._replies:
             await asyncio.wait(under_way, timeout=DRAIN_S)
+
+    def resume(self) -> None:
+        """Take up what a gateway before this one had acknowledged and not admitted. Called once
+        there is a client."""
+        left, self._left = self._left, []
+        for asked in left:
+            task = asyncio.create_task(self._resume(asked), name=f"left-{asked.invocation.id}")
+            self._busy.add(task)
+            task.add_done_callback(self._busy.discard)
 
     async def take(self, interaction: discord.Interaction) -> None:
         """Answer one interaction, from the first sign of life to what is shown at once; a job's
@@ -142,11 +161,40 @@ class Desk:
         await asyncio.wait({task}, timeout=at_once_s)
         if not task.done():
             self._metrics.late_acknowledgements.labels("discord").inc()
+            if self._intake is not None:  # from here on it counts on us
+                self._intake.keep(asked)
             await self._courier.acknowledge(interaction, ephemeral=asked.alone, edits=asked.edits)
         reply = await task
         if reply.form is not None and interaction.response.is_done():
             reply = _without_form(asked.invocation, reply.form.command)
         await self._show(interaction, reply, asked.invocation.origin.locale)
+        if self._intake is not None:
+            self._intake.drop(asked)
+
+    async def _resume(self, asked: Asked) -> None:
+        """As `_answer`, of an interaction that is no longer at hand: a job's answer comes by the
+        outbox, any other goes the ways of one."""
+        invocation = asked.invocation
+        try:
+            reply = await self._reply(asked)
+            if reply.form is not None:
+                reply = _without_form(invocation, reply.form.command)
+            if reply.ticket is None and not asked.edits:
+                delivery = Delivery(
+                    job_id=f"{int(invocation.id):032x}",
+                    account_id="",
+                    platform="discord",
+                    address={**invocation.address, "ephemeral": asked.alone},
+                    private=asked.alone,
+                    state=DeliveryState.PENDING,
+                )
+                await self._courier.deliver(delivery, reply)
+        except PlatformError as error:
+            log.warning("what was left of a former start cannot be shown", error=str(error))
+        except Exception:  # the next one must be taken up all the same
+            log.exception("what was left of a former start could not be answered")
+        if self._intake is not None:
+            self._intake.drop(asked)
 
     async def _reply(self, asked: Asked) -> Reply:
         """The router's reply, files fetched before. What is wrong with a file is the member's."""

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -31,6 +32,7 @@ from bot.platforms.discord.courier import Courier
 from bot.platforms.discord.declare import declare
 from bot.platforms.discord.expressions import Expressions
 from bot.platforms.discord.http_mode import HttpInteractions
+from bot.platforms.discord.intake import Intake
 from bot.platforms.discord.interactions import Desk
 from bot.platforms.discord.reading import Reader
 from bot.platforms.discord.settings import DiscordSettings
@@ -81,8 +83,10 @@ class DiscordPlatform:
         metrics: Metrics,
         gallery_url: str = "",
         patience: Patience | None = None,
+        intake: Path | None = None,
     ) -> None:
-        """`gallery_url`: where people find the web studio, empty where they cannot."""
+        """`gallery_url`: where people find the web studio, empty where they cannot. `intake`: the
+        file for what is acknowledged before it is admitted."""
         if settings.token is None:
             raise ValueError("Discord needs a token")
         self._settings, self._services = settings, services
@@ -102,6 +106,7 @@ class DiscordPlatform:
             Expressions(services, self._courier),
             services.house.rules,
             metrics=metrics,
+            intake=Intake(intake, services.clock) if intake is not None else None,
         )
         self._http = (
             HttpInteractions(settings.public_key, self.desk.take, self.client, clock=services.clock)
@@ -139,6 +144,13 @@ class DiscordPlatform:
         """Show the final answer; returns the message's id."""
         with self._on_its_way():
             return await self._courier.deliver(delivery, reply)
+
+    # --- core.ports.Withdraws ---
+
+    async def withdraw(self, delivery: Delivery) -> None:
+        """Remove a delivered answer from where it is."""
+        with self._on_its_way():
+            await self._courier.withdraw(delivery)
 
     # --- core.ports.Notifies ---
 
@@ -196,6 +208,7 @@ class DiscordPlatform:
     async def _serve(self, client: Client) -> None:
         """Until the connection ends; then let what is on its way finish while there is a client."""
         self._client = client
+        self.desk.resume()
         sync = asyncio.create_task(self._sync.run(client), name="discord-commands")
         gateway = asyncio.create_task(self._listen(client), name="discord-gateway")
         try:
