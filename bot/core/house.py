@@ -80,7 +80,7 @@ class Case:
 
     `posted_at` and `message_id` tell that the moderators' channel has it; until then it is tried
     again at `next_attempt_at` (`attempts` counts the tries that failed). `resolution` is what was
-    done: `deleted`, `blocked`, `dismissed`."""
+    done: `deleted`, `blocked`, `dismissed`, or `forgotten` with its community."""
 
     id: str
     community_id: str

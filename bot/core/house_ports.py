@@ -30,9 +30,10 @@ class CommunityStore(Protocol):
         """Communities left before this moment and not forgotten yet, the longest gone first."""
         ...
 
-    async def forget(self, community_id: str) -> None:
+    async def forget(self, community_id: str, *, at: datetime) -> None:
         """Erase what is the community's own: its name, its settings, measures on members, the words
-        of its cases. The clock stops: nothing is left that it could run out for."""
+        of its cases, which are closed. The clock stops: nothing is left that it could run out
+        for."""
         ...
 
 

@@ -67,7 +67,15 @@ class CasePosting:
         """Try all that are due, one after the other; returns how many were posted."""
         async with self._uow(write=False) as uow:
             due = await uow.cases.due(self._clock(), limit=_AT_ONCE)
-        return sum([await self._post(case) for case in due])
+        return sum([await self._surely(case) for case in due])
+
+    async def _surely(self, case: Case) -> bool:
+        """Post one; whatever happens to it, the others have their turn."""
+        try:
+            return await self._post(case)
+        except Exception:
+            log.exception("a case could not be looked after", case=case.id)
+            return await self._put_off(case, _NOWHERE_S, "error")
 
     async def _post(self, case: Case) -> bool:
         view = await self._cases.view(case.id)

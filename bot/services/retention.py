@@ -89,7 +89,7 @@ class Retention:
             async with self._uow() as uow:
                 now = await uow.communities.get(community.id)
                 if now is not None and now.left_at is not None:
-                    await uow.communities.forget(community.id)
+                    await uow.communities.forget(community.id, at=self._clock())
                     await uow.commit()
 
         await repeated(forget)

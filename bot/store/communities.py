@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.core.house import Community
+from bot.core.house import CaseState, Community
 from bot.store.house_tables import BlockRow, CaseRow, GrantRow
 from bot.store.schema import table_of
 from bot.store.tables import LEFT, CommunityRow, SettingRow
@@ -65,12 +65,16 @@ class SqlCommunities:
         )
         return [_community(row) for row in rows]
 
-    async def forget(self, community_id: str) -> None:
+    async def forget(self, community_id: str, *, at: datetime) -> None:
         """Erase what is the community's own and stop the clock."""
         for table in _OF_THEIR_OWN:
             await self._tx.change(sa.delete(table).where(table.c.community_id == community_id))
+        of_here = sa.update(_cases).where(_cases.c.community_id == community_id)
+        await self._tx.change(of_here.values(reason=""))
         await self._tx.change(
-            sa.update(_cases).where(_cases.c.community_id == community_id).values(reason="")
+            of_here.where(_cases.c.state == CaseState.OPEN.value).values(
+                state=CaseState.DISMISSED.value, resolution="forgotten", closed_at=at
+            )
         )
         await self._tx.change(
             sa.update(_communities)

@@ -174,14 +174,10 @@ class SqlJobs(SqlJobQueue):
         limit: int,
     ) -> list[str]:
         """Ids of ended jobs that nothing keeps any more, the oldest first."""
-        query = sa.select(JOBS.c.id).where(IN_HISTORY, JOBS.c.finished_at < before)
-        if community_ids is not None:
-            query = query.where(JOBS.c.community_id.in_(list(community_ids)))
-        elif excluding:
-            query = query.where(JOBS.c.community_id.not_in(list(excluding)))
+        query = to_erase_query(before, community_ids, excluding)
         if not favorites:
             query = query.where(sa.not_(JOBS.c.favorite))
-        rows = await self._tx.all(query.order_by(JOBS.c.finished_at, JOBS.c.id).limit(limit))
+        rows = await self._tx.all(query.limit(limit))
         return [row.id for row in rows]
 
     async def recent_gpu_ms_per_item(
@@ -195,3 +191,15 @@ class SqlJobs(SqlJobQueue):
         """When the latest jobs were done, newest first."""
         rows = await self._tx.all(_FINISHED, most=limit)
         return [row.finished_at for row in rows]
+
+
+def to_erase_query(
+    before: datetime, community_ids: Sequence[str] | None, excluding: Sequence[str] = ()
+) -> sa.Select[tuple[str]]:
+    """What ended before this moment, the oldest first: of these communities, or of all but some."""
+    query = sa.select(JOBS.c.id).where(IN_HISTORY, JOBS.c.finished_at < before)
+    if community_ids is not None:
+        query = query.where(JOBS.c.community_id.in_(list(community_ids)))
+    elif excluding:
+        query = query.where(JOBS.c.community_id.not_in(list(excluding)))
+    return query.order_by(JOBS.c.finished_at, JOBS.c.id)

@@ -55,14 +55,16 @@ class MemoryCommunities:
         ]
         return [one for _, one in sorted(gone, key=lambda pair: pair[0])][:limit]
 
-    async def forget(self, community_id: str) -> None:
+    async def forget(self, community_id: str, *, at: datetime) -> None:
         """Erase what is the community's own and stop the clock."""
         self._drop("settings", lambda key, _: key[0] == community_id)
         self._drop("blocks", lambda key, _: key[0] == community_id)
         self._drop("grants", lambda _, grant: grant.community_id == community_id)
         cases = self._version.change("cases")
         for case in [one for one in cases.values() if one.community_id == community_id]:
-            cases[case.id] = replace(case, reason="")
+            shut = {"state": CaseState.DISMISSED, "resolution": "forgotten", "closed_at": at}
+            closing = shut if case.state is CaseState.OPEN else {}
+            cases[case.id] = replace(case, reason="", **closing)
         communities = self._version.change("communities")
         if community_id in communities:
             communities[community_id] = replace(communities[community_id], name="", left_at=None)

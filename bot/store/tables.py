@@ -120,7 +120,9 @@ class JobRow(Base):
             "ix_jobs_finish_tag", "account_id", "community_id", "finish_tag", where=NOT_CANCELLED
         ),
         _partial("ix_jobs_history", "account_id", "created_at", "id", where=IN_HISTORY),
+        # What is old enough to be erased: of one community, and of all that have no rule.
         _partial("ix_jobs_retention", "community_id", "finished_at", where=IN_HISTORY),
+        _partial("ix_jobs_age", "finished_at", where=IN_HISTORY),
         _partial("ix_jobs_cost", "model", "command", "finished_at", where=DONE),
         _partial("ix_jobs_finished", "finished_at", where=DONE),
         owned_by("account_id"),

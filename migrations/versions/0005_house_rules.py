@@ -1,4 +1,4 @@
-"""Blocks, grants, cases that are posted, communities that were left, and an index for retention.
+"""Blocks, grants, cases that are posted, communities that were left, and indexes for retention.
 
 Revision ID: 0005
 Revises: 0004
@@ -33,6 +33,7 @@ def upgrade() -> None:
         communities.add_column(sa.Column("left_at", TIME, nullable=True))
     _partial("ix_communities_left", "communities", ["left_at"], LEFT)
     _partial("ix_jobs_retention", "jobs", ["community_id", "finished_at"], IN_HISTORY)
+    _partial("ix_jobs_age", "jobs", ["finished_at"], IN_HISTORY)
     _cases()
 
 
@@ -42,6 +43,7 @@ def downgrade() -> None:
         table.drop_constraint("uq_cases_reporter_account_id_job_id", type_="unique")
         for name in ("next_attempt_at", "attempts", "posted_at", "message_id"):
             table.drop_column(name)
+    op.drop_index("ix_jobs_age", "jobs")
     op.drop_index("ix_jobs_retention", "jobs")
     op.drop_index("ix_communities_left", "communities")
     with op.batch_alter_table("communities") as communities:

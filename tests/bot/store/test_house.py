@@ -70,7 +70,7 @@ async def test_what_is_the_communitys_own_is_forgotten(store: Store) -> None:
         await uow.communities.set_left("discord", ["guild"], NOON)
         await uow.commit()
     async with store.unit_of_work() as uow:
-        await uow.communities.forget(here.community_id)
+        await uow.communities.forget(here.community_id, at=NOON + HOUR)
         await uow.commit()
     async with store.unit_of_work(write=False) as uow:
         forgotten = await uow.communities.get(here.community_id)
@@ -84,7 +84,9 @@ async def test_what_is_the_communitys_own_is_forgotten(store: Store) -> None:
         assert (len(theirs.blocks), theirs.granted_gpu_ms) == (1, 500)
         closed = await uow.cases.get(case.id)
         assert closed is not None
-        assert closed.reason == ""
+        assert (closed.reason, closed.state) == ("", CaseState.DISMISSED)
+        assert (closed.resolution, closed.closed_at) == ("forgotten", NOON + HOUR)
+        assert await uow.cases.due(NOON + HOUR, limit=5) == []
 
 
 async def test_blocks_hold_until_they_end_or_are_taken_back(store: Store) -> None:

@@ -14,6 +14,7 @@ from people_and_jobs import NOON, a_delivery, a_job, added, ended, joined, origi
 from bot.core.domain import Job, JobState, Member
 from bot.store.database import SqlStore, Store, open_store
 from bot.store.job_queue import _STANDING, _WAITING_BEFORE, fair_head_query
+from bot.store.jobs import to_erase_query
 from bot.store.memory import MemoryStore
 
 
@@ -127,6 +128,14 @@ async def test_admission_asks_the_indexes_only(long_line: SqlStore) -> None:
 async def test_a_place_in_line_is_counted_in_the_index(long_line: SqlStore) -> None:
     plan = await _plan(long_line, _WAITING_BEFORE.params(start_tag=40.0, created_at=NOON, id="f"))
     assert "ix_jobs_fair_order" in plan
+
+
+async def test_what_is_old_enough_is_found_in_an_index(long_line: SqlStore) -> None:
+    of_one = await _plan(long_line, to_erase_query(NOON, ["a"]))
+    of_all = await _plan(long_line, to_erase_query(NOON, None, ["a", "b"]))
+    if long_line.engine.dialect.name == "sqlite":  # with so few rows PostgreSQL rather reads all
+        assert "ix_jobs_retention" in of_one
+        assert "ix_jobs_age" in of_all
 
 
 async def _plan(store: SqlStore, query: sa.Select[tuple[object, ...]]) -> str:
