@@ -62,6 +62,7 @@ class Origin:
     channel_external_id: str = ""  # where in the community; empty where it has no channels
     parent_channel_external_id: str = ""  # of a thread: the channel that it is in
     age_restricted: bool = False  # the platform lets only adults in here
+    watched: bool = False  # personal, and yet others read along: brought into a strangers' place
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ class HouseRules:
         what the platform keeps for adults; for oneself, unless the host decided."""
         if self.nsfw == "never":
             return False
-        return origin.age_restricted or (origin.personal and self.nsfw is None)
+        alone = origin.personal and not origin.watched
+        return origin.age_restricted or (alone and self.nsfw is None)
 
 
 _KINDS: Mapping[str, TypeAdapter[Any]] = {

@@ -222,6 +222,7 @@ def origin(interaction: discord.Interaction) -> Origin:
         channel_external_id=str(channel.id) if channel is not None else "",
         parent_channel_external_id=str(parent) if parent else "",
         age_restricted=_age_restricted(channel),
+        watched=personal and not interaction.context.dm_channel,
     )
 
 

@@ -152,7 +152,10 @@ async def test_explicit_prompts_follow_the_channels_age_restriction(desk: Desk) 
     adults = origin(age_restricted=True)
     assert "age-restricted" in await refused(desk, PromptRefused, origin(), params=EXPLICIT)
     await desk.ask(adults, params=EXPLICIT)
-    await desk.ask(origin("anna", "anna", personal=True), params=EXPLICIT)
+    alone = origin("anna", "anna", personal=True)
+    await desk.ask(alone, params=EXPLICIT)
+    with pytest.raises(PromptRefused):  # brought along to where others read
+        await desk.ask(replace(alone, watched=True), params=EXPLICIT)
     await desk.ask(origin(), params={"prompt": "heart", "negative_prompt": "nude"})
     for ticket in await desk.line():
         await desk.report(ticket.id, "failed")

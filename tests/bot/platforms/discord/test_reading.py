@@ -83,6 +83,7 @@ def test_managing_roles_or_messages_is_not_enough(reader: Reader, arrive: Any) -
 def test_a_direct_message_is_a_place_of_ones_own(reader: Reader, arrive: Any) -> None:
     said = reader.read(arrive(guild=None)).invocation
     assert (said.origin.personal, said.origin.community_external_id) == (True, "700")
+    assert not said.origin.watched
     assert said.address["guild_id"] is None
 
 
@@ -94,6 +95,7 @@ def test_who_brings_the_studio_into_a_strangers_guild_stays_in_a_place_of_their_
     )
     origin = asked.invocation.origin
     assert (origin.personal, origin.community_external_id) == (True, "700")
+    assert origin.watched  # others read along there
     assert (origin.role, origin.platform_roles) == (Role.MEMBER, ())
 
 
