@@ -120,7 +120,7 @@ class Model:
 
     def _cleaned(self, request: GenerateRequest, damaged: Tensor) -> Tensor:
         params: Any = request.params
-        clean = self.net.restore(damaged, self._ids("")).float()
+        clean = self.net.restore(damaged).float()
         return torch.lerp(damaged, clean, params.denoise).expand(request.count, -1, -1, -1)
 
     def _ids(self, text: str) -> Tensor:

@@ -247,8 +247,9 @@ def vae_folder(autoencoder_folder: Path, super_resolution_folder: Path) -> Path:
     folder = autoencoder_folder.with_name("vae")
     torch.manual_seed(0)
     shape = word_vae.Shape(
-        buckets=64, width=16, encoder_width=16, prior_width=16, chance=4, finish=8, channels=4
-    )
+        buckets=64, width=16, encoder_width=16, prior_width=16, chance=4, finish=8, channels=4,
+        restorer_width=8, restorer_blocks=1,
+    )  # fmt: skip
     word_vae.save(word_vae.WordVae(shape), folder)
     parts = {"autoencoder": "../autoencoder", "upscaler": str(super_resolution_folder)}
     write_manifest(folder, WeightsManifest(generator="vae", parts=parts))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from generators import catalog
 from generators.contract import Generated, GenerateRequest
@@ -17,7 +18,7 @@ from generators.registry import ModelEntry
 from generators.runtime import Runtime
 from generators.weights import part, read_manifest
 from trainer.adversarial import frozen
-from trainer.catalog import load_recipe
+from trainer.catalog import RECIPES, load_recipe
 from trainer.contract import TrainingError
 from trainer.data import artwork, damage
 from trainer.latents import find_autoencoder
@@ -115,6 +116,22 @@ def test_the_autoencoder_is_found_wherever_weights_keep_it(
         assert find_autoencoder(weights) == autoencoder.resolve()
     with pytest.raises(TrainingError, match="--init"):
         find_autoencoder(tmp_path)
+
+
+def test_the_restorer_alone_is_trained_where_asked_and_only_in_a_vae(
+    pictures: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "restorer.toml"
+    text = (RECIPES / "tiny_latent_vae.toml").read_text(encoding="utf-8")
+    recipe.write_text(text + "restorer_only = true\n", encoding="utf-8")
+    whole, _ = trained("tiny_latent_vae", pictures, tmp_path / "whole", autoencoder)
+    sitting, _ = trained(str(recipe), pictures, tmp_path / "sitting", whole)
+    before, after = (load_file(folder / "model.safetensors") for folder in (whole, sitting))
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("restorer.") for name in changed)
+    with pytest.raises(TrainingError, match="--init vae"):
+        trained(str(recipe), pictures, tmp_path / "nothing", autoencoder)
 
 
 def test_the_critic_gets_no_gradient_from_the_generators_loss() -> None:

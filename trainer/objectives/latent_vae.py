@@ -4,7 +4,8 @@ Loss: the painter's error for z of the posterior, `kl_weight` times the KL diver
 and prior (both depend on data: the prior learns where the pictures of a caption lie), the painter's
 error for the prior's own mean (without it, thousands of steps pass before words lead anywhere: the
 posterior tells the painter all), and the restorer's error on damaged pictures. A good share of
-captions is empty, since a picture that is blended or cleaned comes without words.
+captions is empty, since a picture that is blended comes without words. The restorer shares no
+parameter with the rest: `restorer_only` trains it in weights whose drawing is to stay as it is.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ import math
 import random
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -23,7 +22,8 @@ from generators.nn import word_vae
 from generators.nn.word_vae import Shape, WordVae
 from generators.weights import WeightsManifest, write_manifest
 from trainer import initial, latents
-from trainer.data import images
+from trainer.contract import TrainingError
+from trainer.data import images, pairs
 from trainer.data.captions import draw_captions, name_of, prompts_to_show
 from trainer.data.damage import damaged, noisy
 from trainer.data.images import Pictures
@@ -33,7 +33,7 @@ from trainer.objective import Batch, Card, Setting, save_sheet
 from trainer.plots import sheet
 
 NOISE = 40  # steps of 255: the noise that `denoise_psnr_db` is measured with
-DAMAGED_MOST = 4096  # pairs of damaged and clean pictures
+UNDAMAGED = 0.1  # of the pairs: a clean upload is to stay as it is
 CARD = Card(
     title="A small VAE that draws, blends and cleans pictures",
     usage="""from generators.nn import painter, word_vae
@@ -61,7 +61,12 @@ class Settings(BaseModel):
     restore_weight: float = Field(default=0.5, ge=0)
     moved: int = Field(default=0, ge=0, le=32, description="more poses of each picture")
     recoloured: int = Field(default=0, ge=0, le=7, description="more colours of each picture")
+    restorer_only: bool = Field(default=False, description="the rest stays as --init has it")
+    restorer_width: int = Field(default=64, ge=1)
+    restorer_blocks: int = Field(default=3, ge=0, le=16)
     damaged: int = Field(default=2, ge=1, le=16, description="damaged versions of each picture")
+    damaged_moved: int = Field(default=0, ge=0, le=32, description="more poses of it to damage")
+    damaged_recoloured: int = Field(default=0, ge=0, le=7, description="more colours of it")
     empty_captions: float = Field(default=0.3, ge=0, le=1)
 
 
@@ -76,6 +81,11 @@ class Variational(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Loss of `latents` (B, C, h, w) under `ids` (B, W, K), and of `damaged` latents whose
         clean ones are `clean`, both (D, C, h, w)."""
+        restored = self.net.restore(batch["damaged"])
+        loss = self.settings.restore_weight * latent_loss(restored.float(), batch["clean"])
+        return loss if self.settings.restorer_only else loss + self._drawing(batch)
+
+    def _drawing(self, batch: Batch) -> Tensor:
         real, settings = batch["latents"], self.settings
         reading = self.net.reading(batch["ids"])
         posterior = self.net.encode(real)
@@ -85,10 +95,7 @@ class Variational(nn.Module):
         divergence = kl(*(x.float() for x in (*posterior, *prior)))
         loss = loss + settings.kl_weight * divergence.mean() / real[0].numel()
         typical = self.net.painter(prior[0], reading).float()
-        loss = loss + settings.typical_weight * (typical - real).abs().mean()
-        nothing = torch.zeros_like(batch["ids"][:1]).expand(len(batch["damaged"]), -1, -1)
-        restored = self.net.restore(batch["damaged"], nothing)
-        return loss + settings.restore_weight * latent_loss(restored.float(), batch["clean"])
+        return loss + settings.typical_weight * (typical - real).abs().mean()
 
 
 def latent_loss(made: Tensor, real: Tensor) -> Tensor:
@@ -117,36 +124,37 @@ class Objective:
         self.autoencoder = latents.find_autoencoder(setting.init)
         self.vae = latents.load_autoencoder(self.autoencoder, self.device)
         self.size = int(self.vae.config.sample_size)
+        self.module = Variational(self._net(), settings).to(self.device)
         train = load_train(setting, self.size, settings.moved, settings.recoloured)
         self.held_out = images.load(setting.dataset, "held_out", self.size)
         self.captions, self.colours = train.captions, train.colours
         self.latents = latents.encode_all(self.vae, train)
         self.dataset_size = len(train)
-        plain = images.load(setting.dataset, "train", self.size)
-        self.clean, self.damaged = self._pairs(plain)
-        self.module = Variational(self._net(), settings).to(self.device)
-
-    def _pairs(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
-        """Latents of clean and of damaged pictures, (N, C, h, w) each."""
-        count = min(len(pictures) * self.settings.damaged, DAMAGED_MOST)
-        rows = [index % len(pictures) for index in range(count)]
-        seed = self.setting.recipe.seed
-        changed = changed_pictures(
-            pictures, rows, lambda p, i: damaged(p, step_seed(seed, "damage", i))
+        self.pairs = pairs.load(
+            setting,
+            self.vae,
+            self.autoencoder,
+            moved=settings.damaged_moved,
+            recoloured=settings.damaged_recoloured,
+            versions=settings.damaged,
         )
-        clean = latents.encode_all(self.vae, pictures)
-        return clean[rows], latents.encode_all(self.vae, changed)
 
     def _net(self) -> WordVae:
         init, settings = self.setting.init, self.settings
         if init is not None and initial.holds(init, "vae"):
-            return word_vae.load(init, self.device, torch.float32).requires_grad_(True)
+            net = word_vae.load(init, self.device, torch.float32)
+            (net.restorer if settings.restorer_only else net).requires_grad_(True)
+            return net
+        if settings.restorer_only:
+            raise TrainingError("restorer_only needs the VAE whose restorer it is: --init vae")
         return WordVae(
             Shape(
                 buckets=settings.buckets,
                 width=settings.width,
                 encoder_width=settings.encoder_width,
                 chance=settings.chance,
+                restorer_width=settings.restorer_width,
+                restorer_blocks=settings.restorer_blocks,
                 channels=self.vae.config.latent_channels,
                 side=latents.latent_side(self.vae),
             )
@@ -160,13 +168,21 @@ class Objective:
         rng = random.Random(seed)
         empty = self.settings.empty_captions
         texts = draw_captions(self.captions, self.colours, indices, rng, empty)
-        pairs = [rng.randrange(len(self.clean)) for _ in indices[: max(1, len(indices) // 2)]]
+        count = len(indices) if self.settings.restorer_only else max(1, len(indices) // 2)
+        spoiled, clean = self.pairs.take([self._pair(rng) for _ in range(count)])
         return {
             "latents": self.latents[indices],
             "ids": self.module.net.reading.ids(texts),
-            "clean": self.clean[pairs],
-            "damaged": self.damaged[pairs],
+            "clean": clean,
+            "damaged": spoiled,
         }
+
+    def _pair(self, rng: random.Random) -> tuple[int, int]:
+        """One row for `Pairs.take`."""
+        number = rng.randrange(len(self.pairs.clean))
+        if rng.random() < UNDAMAGED:
+            return 0, number
+        return rng.randint(1, self.settings.damaged), number
 
     @torch.no_grad()
     def sample(self, folder: Path, name: str) -> Path:
@@ -181,55 +197,62 @@ class Objective:
             count = min(8, len(source))
             clean = source.batch(range(count))
             noised = self._noisy(source, count)
-            rows += [clean, noised, self._restored(noised)]
+            rows += [clean, noised, self._developed(noised, restored=True)]
         return save_sheet(sheet(torch.cat(rows), columns=8), folder, name)
 
     def _ids(self, texts: list[str]) -> Tensor:
         return self.module.net.reading.ids(texts).to(self.device)
 
     def _noisy(self, source: Pictures, count: int) -> Tensor:
-        changed = changed_pictures(source, range(count), lambda p, i: noisy(p, NOISE, i))
+        changed = pairs.changed(source, range(count), lambda p, i: noisy(p, NOISE, i))
         return changed.batch(range(count))
 
+    def _damaged(self, source: Pictures) -> Tensor:
+        rows = range(len(source))
+        changed = pairs.changed(source, rows, lambda p, i: damaged(p, step_seed(0, "held out", i)))
+        return changed.batch(rows)
+
     @torch.no_grad()
-    def _restored(self, pixels: Tensor) -> Tensor:
+    def _developed(self, pixels: Tensor, restored: bool) -> Tensor:
+        """(B, 3, H, W) through the autoencoder, and between its halves through the restorer."""
         parts = []
         for part in pixels.split(64):
             found = latents.encode(self.vae, part).to(self.device)
-            ids = self._ids([""]).expand(len(part), -1, -1)
-            parts.append(latents.decode(self.vae, self.module.net.restore(found, ids)))
+            kept = self.module.net.restore(found) if restored else found
+            parts.append(latents.decode(self.vae, kept))
         return torch.cat(parts)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """PSNR in dB on held-out pictures: after noise of deviation 40 / 255, and cleaned of it, by
-        the autoencoder alone and by all; RMS error of the painter for their z, latents of deviation
-        1; and how far two drawings for one caption lie apart."""
+        """PSNR in dB on held-out pictures, through the autoencoder alone and restored: after noise
+        of deviation 40 / 255, after damage of all kinds, and as they are; RMS error of the painter
+        for their z, latents of deviation 1; how far two drawings for one caption lie apart."""
         source = self.held_out if len(self.held_out) else self._some_train()
-        count = len(source)
-        clean, noised = source.batch(range(count)), self._noisy(source, count)
+        clean = source.batch(range(len(source)))
+        noised, spoiled = self._noisy(source, len(source)), self._damaged(source)
+        figures = {"noisy_psnr_db": psnr(noised, clean)}
+        for name, pixels in (("", noised), ("damaged_", spoiled), ("clean_", clean)):
+            for way, restored in (("autoencoded", False), ("denoise", True)):
+                made = self._developed(pixels, restored)
+                figures[f"{name}{way}_psnr_db"] = psnr(made, clean)
+        return figures | {"held_out_rms": self._painted_rms(source), "spread_rms": self._spread()}
+
+    def _painted_rms(self, source: Pictures) -> float:
         net = self.module.net
         found = latents.encode_all(self.vae, source).to(self.device)
-        ids = self._ids([""]).expand(count, -1, -1)
-        error = (net.paint(net.encode(found)[0], ids) - found).square().mean((1, 2, 3)).sqrt()
-        alone = torch.cat(
-            [latents.decode(self.vae, latents.encode(self.vae, x)) for x in noised.split(64)]
-        )
-        names = [name_of(one) for one in self.captions[:256]]
+        painted = net.paint(net.encode(found)[0], self._ids([""]).expand(len(source), -1, -1))
+        return float((painted - found).square().mean((1, 2, 3)).sqrt().mean())
+
+    def _spread(self) -> float:
+        names, net = [name_of(one) for one in self.captions[:256]], self.module.net
         first, second = (
             net.imagine(
-                torch.randn(len(names), self.settings.chance, generator=rng).to(self.device),
+                torch.randn(len(names), net.shape.chance, generator=rng).to(self.device),
                 self._ids(names),
             )
             for rng in (torch.Generator().manual_seed(seed) for seed in range(2))
         )
-        return {
-            "noisy_psnr_db": psnr(noised, clean),
-            "autoencoded_psnr_db": psnr(alone, clean),
-            "denoise_psnr_db": psnr(self._restored(noised), clean),
-            "held_out_rms": float(error.mean()),
-            "spread_rms": float((first - second).square().mean((1, 2, 3)).sqrt().mean()),
-        }
+        return float((first - second).square().mean((1, 2, 3)).sqrt().mean())
 
     def _some_train(self) -> Pictures:
         train = images.load(self.setting.dataset, "train", self.size)
@@ -249,16 +272,6 @@ class Objective:
         )
         write_manifest(folder, manifest)
         self.sample(folder, "samples")
-
-
-def changed_pictures(pictures: Pictures, rows: range | list[int], change: object) -> Pictures:
-    """`change(picture, number)` of the pictures at `rows`, without captions."""
-    made = []
-    for number, row in enumerate(rows):
-        picture = Image.fromarray(pictures.pixels[row].permute(1, 2, 0).numpy())
-        made.append(np.asarray(change(picture, number)))  # type: ignore[operator]
-    stacked = torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).contiguous()
-    return Pictures(stacked, [{} for _ in made])
 
 
 def psnr(made: Tensor, wanted: Tensor) -> float:
