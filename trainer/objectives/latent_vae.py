@@ -124,7 +124,8 @@ class Objective:
         self.autoencoder = latents.find_autoencoder(setting.init)
         self.vae = latents.load_autoencoder(self.autoencoder, self.device)
         self.size = int(self.vae.config.sample_size)
-        self.module = Variational(self._net(), settings).to(self.device)
+        net = self._net().to(self.device, memory_format=torch.channels_last)
+        self.module = Variational(net, settings)
         train = load_train(setting, self.size, settings.moved, settings.recoloured)
         self.held_out = images.load(setting.dataset, "held_out", self.size)
         self.captions, self.colours = train.captions, train.colours
