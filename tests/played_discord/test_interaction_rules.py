@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from discord_server import Asked, Channel, Member, PlayedDiscord
+from discord_server import Asked, Channel, Guild, Member, PlayedDiscord
 from discord_server.asked import AUTOCOMPLETE, COMMAND, COMPONENT
 from discord_server.asking import command, interaction
 from played_bot import IMAGINE, Raw
@@ -196,6 +196,13 @@ async def test_requests_that_are_none(
     assert (await raw("GET", "/users/@me", token=False))[0] == 401
     assert played_discord.forgive("no valid Authorization header")
     assert played_discord.invalid_requests == 1
+
+
+async def test_what_the_played_discord_does_not_play_fails_the_test(
+    played_discord: PlayedDiscord, cats: Guild, raw: Raw
+) -> None:
+    assert (await raw("GET", f"/guilds/{cats.id}/audit-logs"))[0] == 501
+    assert played_discord.forgive("OURS: the played Discord does not play GET /guilds/{guild_id}")
 
 
 async def test_calling_on_with_a_revoked_token_is_noticed(

@@ -76,6 +76,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     (plain(row(button(1, label=None))), "has neither label nor emoji"),
     (plain(row(button(1, custom_id=None))), "needs a custom_id and no address"),
     (plain(row(button(1, url="https://example.org"))), "needs a custom_id and no address"),
+    (plain(row(button(1, emoji={"name": "↻"}))), "'↻' is no emoji"),
+    (plain(row(button(1, emoji={"name": "heart"}))), "'heart' is no emoji"),
     (plain(row(button(1, style=5))), "needs an address and no custom_id"),
     (plain(row(select("a"), button(1))), "a select shares its row"),
     (plain(row(select())), "options: [] should be non-empty"),
@@ -110,6 +112,9 @@ async def test_a_message_that_discord_refuses(
 
 
 FINE = [
+    plain(
+        row(*[button(i, emoji={"name": e}) for i, e in enumerate(("🎲", "✏️", "👩‍🎨", "🇩🇪", "1️⃣"))])
+    ),
     {"content": "x" * 2000},
     {"embeds": [embed(3000), embed(3000)]},
     plain(row(*[button(i) for i in range(5)]), row(select("a", "b", max_values=2))),

@@ -119,6 +119,9 @@ async def test_a_lost_answer_did_take_effect_and_the_nonce_finds_it_again(
     assert again["id"] == sent.id
     await raw("POST", path, body)  # without enforcing it, it is only an echo
     assert len(played_discord.messages(general)) == 2
+    played_discord.advance(6 * 60)  # by then Discord has forgotten it
+    await raw("POST", path, body | {"enforce_nonce": True})
+    assert len(played_discord.messages(general)) == 3
 
 
 async def test_upstream_errors_have_no_json_and_codes_have(
