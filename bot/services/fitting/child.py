@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any, Final
+import tempfile
+from typing import IO, Any, Final
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -48,24 +49,38 @@ async def fitted(task: str, data: bytes, **options: Any) -> Fitted:
 
 
 async def _run(task: str, data: bytes, options: str) -> bytes:
-    """The child's output; empty where it had to be killed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bot.services.fitting",
-        task,
-        options,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C on a terminal is for the gateway, which waits for us
-    )
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(data), TIMEOUT_S)
-    except TimeoutError:
-        log.error("fitting took too long", task=task, size_bytes=len(data))
-        return b""
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return out
+    """The child's output; empty where it had to be killed. Both ways go through files without a
+    name: megabytes in a pipe would have to be carried by the event loop."""
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
+        await asyncio.to_thread(_fill, source, data)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bot.services.fitting",
+            task,
+            options,
+            stdin=source,
+            stdout=target,
+            start_new_session=True,  # Ctrl-C on a terminal is for the gateway, which waits for us
+        )
+        try:
+            await asyncio.wait_for(process.wait(), TIMEOUT_S)
+        except TimeoutError:
+            log.error("fitting took too long", task=task, size_bytes=len(data))
+            return b""
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return await asyncio.to_thread(_read, target)
+
+
+def _fill(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    file.seek(0)
+
+
+def _read(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()

@@ -21,6 +21,9 @@ _WEBP_MAX_PX: Final = 16_383
 # Below these one sees what was lost: better a link to the whole picture.
 _WEBP_QUALITIES: Final = tuple(range(95, 49, -5))
 _JPEG_QUALITIES: Final = tuple(range(90, 39, -5))
+# WebP's trade of time for bytes; nobody waits half a minute for a few per cent.
+_LARGE_PIXELS: Final = 3_000_000
+_THOROUGH, _QUICK, _LOSSLESS_EFFORT = 4, 1, 30
 _NOISE: Final = 8  # of 255: opacity that nobody sees
 
 _UNREADABLE = (
@@ -80,12 +83,13 @@ def ladder(data: bytes, *, limit_bytes: int, stem: str) -> Fitted:
     image, exif = shown.image, marks.exif(shown.marks)
     size = {"width": image.width, "height": image.height}
     if max(image.size) <= _WEBP_MAX_PX:
-        whole = _saved(image, "WEBP", exif, lossless=True)
+        effort = _QUICK if image.width * image.height > _LARGE_PIXELS else _THOROUGH
+        whole = _saved(image, "WEBP", exif, lossless=True, quality=_LOSSLESS_EFFORT, method=effort)
         if len(whole) <= limit_bytes:
             return Fitted(whole, "image/webp", f"{stem}.webp", {**size, "how": "webp lossless"})
         found = best_that_fits(
             _WEBP_QUALITIES,
-            lambda quality: _saved(image, "WEBP", exif, quality=quality),
+            lambda quality: _webp(image, exif, quality, effort),
             limit_bytes,
         )
         if found is not None:
@@ -132,6 +136,15 @@ def squared(image: Image.Image, box: tuple[int, int, int, int], side: int) -> Im
     canvas = Image.new("RGBA", (side, side))
     canvas.paste(part, ((side - part.width) // 2, (side - part.height) // 2))
     return canvas
+
+
+def _webp(image: Image.Image, exif: bytes, quality: int, effort: int) -> bytes | None:
+    """A lossy WebP; None where the picture has more detail than the format holds at this quality
+    (libwebp's PARTITION0_OVERFLOW)."""
+    try:
+        return _saved(image, "WEBP", exif, quality=quality, method=effort)
+    except ValueError:
+        return None
 
 
 def _saved(image: Image.Image, image_format: str, exif: bytes, **options: Any) -> bytes:

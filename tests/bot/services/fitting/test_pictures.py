@@ -128,3 +128,9 @@ def test_the_search_finds_the_first_that_fits(limit: int) -> None:
     first = next((size for size in sizes if size <= limit), None)
     assert (None if found is None else found[0]) == first
     assert len(asked) <= 3
+
+
+def test_what_cannot_be_encoded_does_not_fit() -> None:
+    sizes = [10, 9, 7, 4, 2]
+    found = best_that_fits(sizes, lambda size: None if size > 4 else b"x" * size, 9)
+    assert found == (4, b"xxxx")
