@@ -16,6 +16,7 @@ import pytest
 from discord_server import Asked, Channel, Guild, Member, Message, PlayedDiscord
 from studio import ROOT, Guest, StudioProcess
 
+from bot.platforms.discord.settings import INTERACTIONS_PATH
 from bot.store.database import Store, open_store
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(180)]
@@ -82,20 +83,23 @@ def finished(message: Message) -> bool:
     return any("Again" in str(button.get("label")) for button in message.buttons)
 
 
-@pytest.fixture
-async def place(played_discord: PlayedDiscord, tmp_path: Path) -> AsyncIterator[Place]:
-    """Connected, its commands known."""
-    guild = played_discord.guild("Cats")
-    channel = played_discord.channel(guild, "general")
-    settings = {
-        "DISCORD_TOKEN": played_discord.token,
-        "DISCORD_API_BASE": played_discord.api_base,
+def settings(discord: PlayedDiscord) -> dict[str, Any]:
+    return {
+        "DISCORD_TOKEN": discord.token,
+        "DISCORD_API_BASE": discord.api_base,
         "QUOTA_GPU_SECONDS": 0,
         "ACTIVE_JOBS": 100,
         "WAITING_JOBS": 1000,
         "HEARTBEAT_S": 0.5,
     }
-    async with StudioProcess(tmp_path, PAINTING, **settings) as studio:
+
+
+@pytest.fixture
+async def place(played_discord: PlayedDiscord, tmp_path: Path) -> AsyncIterator[Place]:
+    """Connected, its commands known."""
+    guild = played_discord.guild("Cats")
+    channel = played_discord.channel(guild, "general")
+    async with StudioProcess(tmp_path, PAINTING, **settings(played_discord)) as studio:
         await played_discord.ready()
         await played_discord.until(played_discord.commands, what="the commands")
         yield Place(studio, played_discord, guild, channel, tmp_path)
@@ -247,6 +251,32 @@ async def test_whatever_happens_to_the_gateway_commands_are_taken_and_the_studio
         turn = await guest.ask("/imagine heart")
     assert turn["state"] == "done"
     discord.forgive("no valid Authorization")
+
+
+async def test_over_http_alone_it_is_the_same_studio(
+    played_discord: PlayedDiscord, tmp_path: Path
+) -> None:
+    guild = played_discord.guild("Cats")
+    channel = played_discord.channel(guild, "general")
+    key = played_discord.server.http.public_key
+    given = settings(played_discord) | {"DISCORD_PUBLIC_KEY": key}
+    async with StudioProcess(tmp_path, PAINTING, **given) as studio:
+        place = Place(studio, played_discord, guild, channel, tmp_path)
+        await played_discord.until(played_discord.commands, what="the commands")
+        await played_discord.use_http(studio.url.rstrip("/") + INTERACTIONS_PATH)
+        anna = place.member("anna")
+        asked = await place.imagine(anna, f"wait:{place.gate()}")
+        await studio.stop(signal.SIGKILL)
+        place.gate().touch()
+        await studio.start()
+        assert len((await asked.answer(finished, within_s=60)).uploads) == 1
+        await played_discord.use_http(studio.url.rstrip("/") + INTERACTIONS_PATH)
+        message = await (await place.imagine(anna, "heart")).answer(finished)
+        opened = await played_discord.press(message, "✏️ Remix", anna)
+        assert (await opened.modal())["components"]
+        again = await played_discord.submit(opened, {}, anna)
+        assert len((await again.answer(finished, within_s=60)).uploads) == 1
+    assert not played_discord.connected
 
 
 async def _said(studio: StudioProcess, words: str) -> None:
