@@ -178,6 +178,22 @@ async def test_a_killed_gateway_still_answers_once(place: Place) -> None:
     assert len(place.discord.messages(place.channel)) == len(asked) + 2
 
 
+async def test_killed_while_it_posts_it_posts_once(place: Place) -> None:
+    anna = place.member("anna")
+    asked = await place.imagine(anna, f"wait:{place.gate()}")
+    place.discord.expire_token(asked)
+    posts = place.discord.hold("POST */channels/*/messages")
+    place.gate().touch()
+    await place.discord.until(lambda: posts.waiting, what="the answer to be on its way")
+    await place.studio.stop(signal.SIGKILL)
+    posts.release()  # Discord has it, and nobody is there to hear so
+    posted = await place.discord.message(place.channel, lambda one: one.nonce)
+    await place.studio.start()
+    await place.settled()
+    assert place.posted() == [posted]
+    assert len(posted.uploads) == 1
+
+
 async def test_what_was_acknowledged_in_a_crowd_outlives_the_gateway(place: Place) -> None:
     members = [place.member(f"member{n}") for n in range(MEMBERS)]
     asked = [
