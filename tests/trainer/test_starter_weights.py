@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from PIL import Image, ImageDraw
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from generators.nn import painter, word_vae
 from generators.weights import STARTER, WeightsManifest, read_manifest
+from trainer.data.damage import damaged
+from trainer.objectives.latent_vae import psnr
 
 # diffusers 0.42 builds its sigmas from a tensor in a way that numpy 2 announces to end.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -75,3 +79,29 @@ def test_only_plain_files_ship() -> None:
     assert kinds <= {".safetensors", ".json", ".txt", ".md", ".png", ".ogg", ""}
     index = json.loads((STARTER / "diffusion" / "model_index.json").read_text(encoding="utf-8"))
     assert index["_class_name"] == "StableDiffusionPipeline"
+
+
+@torch.inference_mode()
+def test_lost_pixels_and_noise_are_cleaned_better_than_by_the_autoencoder_alone() -> None:
+    """A face that is no emoji: a disc with two eyes and a mouth."""
+    cpu = torch.device("cpu")
+    net = word_vae.load(STARTER / "vae", cpu, torch.float32)
+    autoencoder = painter.load_autoencoder(STARTER / "vae", cpu, torch.float32)
+    face = Image.new("RGB", (256, 256), "white")
+    pen = ImageDraw.Draw(face)
+    pen.ellipse((20, 20, 236, 236), fill=(252, 200, 40))
+    for box in ((80, 80, 108, 116), (148, 80, 176, 116), (90, 160, 166, 176)):
+        pen.ellipse(box, fill=(70, 50, 40))
+    face = face.resize((64, 64), Image.Resampling.BOX)
+    clean = to_tensor(face)[None].expand(16, -1, -1, -1)
+    spoiled = torch.stack([to_tensor(damaged(face, seed)) for seed in range(16)])
+    found = painter.encode(autoencoder, spoiled)
+    alone, restored = (
+        psnr(painter.decode(autoencoder, z), clean) for z in (found, net.restore(found))
+    )
+    assert restored > alone + 0.5
+
+
+def to_tensor(picture: Image.Image) -> torch.Tensor:
+    """(3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 127.5 - 1
