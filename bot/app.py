@@ -181,7 +181,7 @@ def _compose(settings: Settings, store: Store, engine: Engine, metrics: Metrics)
     services = Services(
         jobs=jobs,
         quota=quota,
-        history=HistoryService(uow, artifacts),
+        history=HistoryService(uow, artifacts, house.withdrawal),
         moderation=moderation,
         pictures=PictureService(uow, settings.studio.upload_limits()),
         models=models,

@@ -84,7 +84,7 @@ class Notifies(Protocol):
 
 @runtime_checkable
 class Withdraws(Protocol):
-    """A platform that can take an answer back: a moderator deletes what somebody reported."""
+    """A platform that can take an answer back: its owner or a moderator deletes it."""
 
     async def withdraw(self, delivery: Delivery) -> None:
         """Remove the delivered answer from where it is; one that is gone already is no error, nor

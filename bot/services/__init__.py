@@ -11,7 +11,8 @@
   sharing     links to one thing made, for chats that cannot hold it
   relatives   what one makes of a picture in an answer: larger ones, variations
   house       what communities decide: rules (settings), members (blocks, grants), cases (reports),
-              communities that are left, erasing; `retention` and `case_posting` are its loops
+              communities that are left, erasing and taking back; `retention` and `case_posting`
+              are its loops
 
 `Services` is what commands get: built by `bot.app`, handed to the router.
 """

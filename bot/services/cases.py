@@ -8,22 +8,23 @@ copies of a case, does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
 from bot.core.chat import Origin, Role
-from bot.core.domain import Delivery, Job, Member
+from bot.core.domain import Job, Member
 from bot.core.house import AuditEntry, Block, Case, CaseState, Community, Identity
-from bot.core.ports import Clock, Platform, UnitOfWork, UnitOfWorkFactory, Withdraws
-from bot.errors import DeliveryRetry, NotAllowed, NotFound
+from bot.core.ports import Clock, UnitOfWork, UnitOfWorkFactory
+from bot.errors import NotAllowed, NotFound
 from bot.services.access import not_found, owns, visible_job
 from bot.services.erasing import Eraser
 from bot.services.members import MemberService
 from bot.services.rule_book import check_may_rule, ruled_place
 from bot.services.transactions import repeated
+from bot.services.withdrawal import Withdrawal
 
 MAX_OPEN_BY_ONE: Final = 10
 MAX_LISTED: Final = 20
@@ -54,11 +55,11 @@ class CaseService:
         clock: Clock,
         eraser: Eraser,
         members: MemberService,
-        platforms: Mapping[str, Platform],
+        withdrawal: Withdrawal,
     ) -> None:
-        """`platforms` by name may be filled later. Set `on_opened` to be told of new cases."""
+        """Set `on_opened` to be told of new cases."""
         self._uow, self._clock = uow, clock
-        self._eraser, self._members, self._platforms = eraser, members, platforms
+        self._eraser, self._members, self._withdrawal = eraser, members, withdrawal
         self.on_opened: Callable[[], None] = lambda: None
 
     async def report(self, origin: Origin, job_id: str, reason: str) -> bool:
@@ -114,14 +115,13 @@ class CaseService:
             case = await _case(uow, case_id)
             _check_moderator(origin, await uow.accounts.find(origin), case)
             job = None if case.job_id is None else await uow.jobs.get(case.job_id)
-            delivery = None if job is None else await uow.deliveries.get(job.id)
         if job is not None and not job.state.ended:
             raise NotAllowed(
                 "This job has not ended yet. /cancel it first.",
                 "这个任务还没有结束，请先用 /cancel 取消。",
             )
-        if job is not None and delivery is not None:
-            await self._withdraw(delivery)  # before the erasing, which forgets where it is
+        if job is not None:
+            await self._withdrawal.take_back(job.id)
             await self._eraser.erase(job.id)
         return await self._decide(
             origin, case_id, CaseState.UPHELD, "deleted", done=job is not None
@@ -186,19 +186,6 @@ class CaseService:
                 " first.",
                 f"你已有 {MAX_OPEN_BY_ONE} 个未处理的举报，请先等管理员处理。",
             )
-
-    async def _withdraw(self, delivery: Delivery) -> None:
-        platform: object = self._platforms.get(delivery.platform)
-        if delivery.message_id is None or not isinstance(platform, Withdraws):
-            return
-        try:
-            await platform.withdraw(delivery)
-        except DeliveryRetry as error:
-            raise NotAllowed(
-                "The message cannot be removed right now, so nothing was deleted. Please press"
-                " again in a minute.",
-                "现在无法移除该消息，因此什么都没有删除。请一分钟后再按一次。",
-            ) from error
 
     async def _view(self, uow: UnitOfWork, case: Case) -> CaseView:
         community = await uow.communities.get(case.community_id)

@@ -14,6 +14,7 @@ from bot.errors import NotAllowed
 from bot.services.access import job_to_end, may_be_listed, owns, visible_job
 from bot.services.erasing import Eraser
 from bot.services.transactions import repeated
+from bot.services.withdrawal import Withdrawal
 from generators.artifacts import ArtifactStore
 
 MAX_PAGE = 1000
@@ -26,8 +27,15 @@ Cursor = tuple[datetime, str]
 class HistoryService:
     """What a member made before."""
 
-    def __init__(self, uow: UnitOfWorkFactory, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        artifacts: ArtifactStore,
+        withdrawal: Withdrawal | None = None,
+    ) -> None:
+        """`withdrawal` takes answers back from chats; None where there are none."""
         self._uow, self._eraser = uow, Eraser(uow, artifacts)
+        self._withdrawal = withdrawal
 
     async def page(
         self,
@@ -74,23 +82,33 @@ class HistoryService:
         return await repeated(once)
 
     async def delete(self, origin: Origin, job_id: str) -> None:
-        """Erase a job's content and its media for good; its owner or a moderator may. The ledger
-        keeps what it cost. Raises NotFound or NotAllowed."""
+        """Erase a job's content and its media for good, and take its answer back from the chat;
+        its owner or a moderator may. The ledger keeps what it cost. Raises NotFound, or NotAllowed
+        for who may not, before it has ended, and while the answer cannot be removed."""
+        async with self._uow(write=False) as uow:
+            await _job_to_delete(uow, origin, job_id)
+        if self._withdrawal is not None:
+            await self._withdrawal.take_back(job_id)
 
         async def once() -> list[Artifact]:
             async with self._uow() as uow:
-                job = await job_to_end(uow, origin, job_id)
-                if not job.state.ended:
-                    raise NotAllowed(
-                        "This job has not ended yet. /cancel it first.",
-                        "这个任务还没有结束，请先用 /cancel 取消。",
-                    )
+                job = await _job_to_delete(uow, origin, job_id)
                 gone = await uow.jobs.erase(job_id)
                 await _audit_deletion(uow, origin, job)
                 await uow.commit()
                 return gone
 
         await self._eraser.forget(await repeated(once))
+
+
+async def _job_to_delete(uow: UnitOfWork, origin: Origin, job_id: str) -> Job:
+    job = await job_to_end(uow, origin, job_id)
+    if not job.state.ended:
+        raise NotAllowed(
+            "This job has not ended yet. /cancel it first.",
+            "这个任务还没有结束，请先用 /cancel 取消。",
+        )
+    return job
 
 
 async def _audit_deletion(uow: UnitOfWork, origin: Origin, job: Job) -> None:

@@ -12,6 +12,7 @@ from bot.services.communities import CommunityService
 from bot.services.erasing import Eraser
 from bot.services.members import MemberService
 from bot.services.rule_book import RuleBook
+from bot.services.withdrawal import Withdrawal
 from generators.artifacts import ArtifactStore
 
 _NO_PLATFORMS: Mapping[str, Platform] = MappingProxyType({})
@@ -26,6 +27,7 @@ class House:
     cases: CaseService
     communities: CommunityService
     eraser: Eraser
+    withdrawal: Withdrawal
 
     @classmethod
     def over(
@@ -37,10 +39,12 @@ class House:
     ) -> House:
         """Over a store; `platforms` by name may be filled later."""
         eraser, members = Eraser(uow, artifacts), MemberService(uow, clock)
+        withdrawal = Withdrawal(uow, platforms)
         return cls(
             rules=RuleBook(uow, clock),
             members=members,
-            cases=CaseService(uow, clock, eraser, members, platforms),
+            cases=CaseService(uow, clock, eraser, members, withdrawal),
             communities=CommunityService(uow, clock),
             eraser=eraser,
+            withdrawal=withdrawal,
         )

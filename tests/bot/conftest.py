@@ -96,7 +96,7 @@ class Studio:
             on_ended=lambda job_id: None,
             stop=self._stop,
         )
-        history = HistoryService(self.store.unit_of_work, self.artifacts)
+        history = HistoryService(self.store.unit_of_work, self.artifacts, house.withdrawal)
         self.commands = load_commands(offers)
         self.services = Services(
             jobs=jobs,

@@ -173,9 +173,11 @@ class Showing:
                 where = str(message.channel.id), str(message.id)
                 await self._later(lambda: self._wire.remove_own(*where))
         except trouble.ERRORS as error:
-            log.info("a message could not be removed", error=repr(error))
-            await self._say(case, reply)
-            return
+            # With the answer that it shows, the message itself was taken back already.
+            if trouble.meaning_for_token(error) is not Meaning.MESSAGE_GONE:
+                log.info("a message could not be removed", error=repr(error))
+                await self._say(case, reply)
+                return
         if case.said == _DEFER:
             await self._say(case, reply)
 

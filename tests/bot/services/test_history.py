@@ -7,7 +7,8 @@ from desk import Desk
 from people_and_jobs import origin
 
 from bot.core.chat import Origin, Role
-from bot.errors import NotAllowed, NotFound
+from bot.core.domain import Delivery, DeliveryState
+from bot.errors import DeliveryRetry, NotAllowed, NotFound
 from generators.artifacts import ArtifactMissing
 
 AT_HOME = origin("anna", "anna", personal=True)
@@ -111,6 +112,57 @@ async def test_a_job_on_its_way_is_cancelled_before_it_is_deleted(desk: Desk) ->
         await desk.history.delete(origin(), job_id)
     await desk.jobs.cancel(origin(), job_id)
     await desk.history.delete(origin(), job_id)
+
+
+class Chat:
+    """A platform that takes answers back, or is out of reach."""
+
+    name = "discord"
+
+    def __init__(self) -> None:
+        self.withdrawn: list[str | None] = []
+        self.down = False
+
+    async def withdraw(self, delivery: Delivery) -> None:
+        if self.down:
+            raise DeliveryRetry("down")
+        self.withdrawn.append(delivery.message_id)
+
+
+async def _delivered(desk: Desk, job_id: str, message_id: str) -> None:
+    async with desk.store.unit_of_work() as uow:
+        await uow.deliveries.move(
+            job_id,
+            DeliveryState.DELIVERED,
+            only_from=list(DeliveryState),
+            values={"message_id": message_id},
+        )
+        await uow.commit()
+
+
+async def test_with_its_content_an_answer_leaves_the_chat(desk: Desk) -> None:
+    desk.platforms["discord"] = chat = Chat()
+    shown, never_shown = await _made(desk), await _made(desk)
+    await _delivered(desk, shown, "m1")
+    with pytest.raises(NotAllowed):
+        await desk.history.delete(origin("ben"), shown)
+    assert chat.withdrawn == []  # who may not delete removes no message either
+    await desk.history.delete(AT_HOME, shown)
+    await desk.history.delete(origin(), never_shown)
+    assert chat.withdrawn == ["m1"]
+
+
+async def test_an_answer_that_cannot_be_removed_yet_is_not_forgotten(desk: Desk) -> None:
+    desk.platforms["discord"] = chat = Chat()
+    job_id = await _made(desk)
+    await _delivered(desk, job_id, "m1")
+    chat.down = True
+    with pytest.raises(NotAllowed, match="again in a minute"):
+        await desk.history.delete(origin(), job_id)
+    assert await _listed(desk, origin()) == [job_id]
+    chat.down = False
+    await desk.history.delete(origin(), job_id)
+    assert (chat.withdrawn, await _listed(desk, origin())) == (["m1"], [])
 
 
 async def test_a_picture_that_two_jobs_show_stays_until_both_are_gone(desk: Desk) -> None:

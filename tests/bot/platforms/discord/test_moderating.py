@@ -1,7 +1,8 @@
-"""A report from the menu of a message to the moderators' decision, on the real client."""
+"""Answers that are deleted, by their owner and by moderators after a report, on the real client."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -65,4 +66,45 @@ async def test_what_moderators_delete_is_gone_from_the_channel_too(
 
     await played_discord.until(lambda: message.deleted, what="the message to be gone")
     await played_discord.until(lambda: "the answer was deleted" in listed.text)
+    assert studio.jobs[0].params == {}
+
+
+async def test_what_its_owner_deletes_elsewhere_is_gone_from_the_channel_too(
+    studio: Any, platform: DiscordPlatform, played_discord: Any
+) -> None:
+    studio.now = studio.clock()
+    guild = next(iter(played_discord.world.guilds.values()))
+    channel = played_discord.channel(guild)
+    anna = played_discord.member(guild, "anna")
+    message = await delivered(studio, platform, played_discord, anna, channel)
+
+    history = await played_discord.slash(anna, channel, "history")
+    listed = await history.answer(lambda m: m.uploads)
+    await played_discord.press(listed, "🗑️ Delete", anna)
+
+    await played_discord.until(lambda: message.deleted, what="the message to be gone")
+    await played_discord.until(lambda: listed.deleted, what="the only card to be gone")
+    assert studio.jobs[0].params == {}
+
+
+async def test_deleting_an_answer_where_it_is_needs_no_more_words_and_twice_does_no_harm(
+    studio: Any, platform: DiscordPlatform, played_discord: Any
+) -> None:
+    studio.now = studio.clock()
+    guild = next(iter(played_discord.world.guilds.values()))
+    channel = played_discord.channel(guild)
+    anna = played_discord.member(guild, "anna")
+    message = await delivered(studio, platform, played_discord, anna, channel)
+
+    removal = played_discord.hold("DELETE */channels/*")
+    first = await played_discord.press(message, "🗑️ Delete", anna)
+    await played_discord.until(lambda: removal.waiting, what="the message to be removed")
+    second = await played_discord.press(message, "🗑️ Delete", anna)
+    removal.release()
+    await played_discord.until(lambda: message.deleted, what="the message to be gone")
+    await asyncio.gather(first.acknowledged(), second.acknowledged())
+    await platform.desk.settle()
+
+    assert first.messages == []
+    assert all(one.only_for == anna.user for one in second.messages)
     assert studio.jobs[0].params == {}
