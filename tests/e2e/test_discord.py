@@ -122,11 +122,33 @@ async def test_from_a_command_to_its_picture_and_on_after_a_restart(place: Place
     enlarged = await place.discord.press(message, "U2", ben)
     assert (await enlarged.acknowledged())["type"] == DEFER
     assert len((await enlarged.answer(lambda one: one.uploads)).uploads) == 1
+    await _every_button_still_works(place, message, owner=anna, other=ben)
     refused = await place.discord.press(message, "🗑️ Delete", ben)
     assert (await refused.acknowledged())["data"]["flags"] & EPHEMERAL
     await place.discord.press(message, "🗑️ Delete", anna)
     await place.discord.until(lambda: message.deleted, what="the message to be gone")
     assert place.posted() == []
+
+
+async def _every_button_still_works(
+    place: Place, message: Message, *, owner: Member, other: Member
+) -> None:
+    """Those that leave the answer where it is."""
+    for label in ("V1", "🔁 Again"):
+        again = await place.discord.press(message, label, other)
+        assert (await again.answer(finished)).uploads
+    opened = await place.discord.press(message, "✏️ Remix", other)
+    assert (await opened.modal())["components"]
+    await place.discord.press(message, "⭐ Favourite", owner)
+    await place.discord.until(
+        lambda: any(str(b.get("custom_id")).startswith("unfav:") for b in message.buttons),
+        what="the favourite to be marked",
+    )
+    details = await place.discord.press(message, "🔎 Details", other)
+    assert (await details.answer()).only_for == other.user
+    await place.discord.press(message, "✉️ Send me a copy", other)
+    copy = await place.discord.message(place.discord.dm(other), lambda one: one.uploads)
+    assert len(copy.uploads) == len(message.uploads)
 
 
 async def test_two_hundred_commands_at_once(place: Place) -> None:

@@ -10,7 +10,9 @@ import pytest
 from discord_server import Channel, Member, Message
 
 from bot.core.domain import DeliveryState
+from bot.metrics import Metrics
 from bot.platforms.discord.platform import DiscordPlatform
+from bot.services.case_posting import CasePosting
 
 MANAGE_GUILD = 1 << 5
 
@@ -45,6 +47,18 @@ async def delivered(
     return message
 
 
+def posting(studio: Any) -> CasePosting:
+    """What brings reports to the moderators' channel."""
+    return CasePosting(
+        studio.store.unit_of_work,
+        studio.clock,
+        studio.services.house.cases,
+        studio.platforms,
+        studio.services.signer,
+        Metrics(),
+    )
+
+
 async def test_what_moderators_delete_is_gone_from_the_channel_too(
     studio: Any, platform: DiscordPlatform, played_discord: Any
 ) -> None:
@@ -67,6 +81,40 @@ async def test_what_moderators_delete_is_gone_from_the_channel_too(
     await played_discord.until(lambda: message.deleted, what="the message to be gone")
     await played_discord.until(lambda: "the answer was deleted" in listed.text)
     assert studio.jobs[0].params == {}
+
+
+async def test_a_report_reaches_the_moderators_channel_where_its_buttons_decide(
+    studio: Any, platform: DiscordPlatform, played_discord: Any
+) -> None:
+    studio.now = studio.clock()
+    guild = next(iter(played_discord.world.guilds.values()))
+    channel = played_discord.channel(guild)
+    desk = played_discord.channel(guild, "moderators")
+    anna, ben = played_discord.member(guild, "anna"), played_discord.member(guild, "ben")
+    carla = played_discord.member(guild, "carla", permissions=MANAGE_GUILD)
+    message = await delivered(studio, platform, played_discord, anna, channel)
+    await (await played_discord.slash(carla, channel, "settings", moderators_channel=desk)).answer(
+        lambda m: "moderators" in m.text
+    )
+    menu = await played_discord.menu(message, "Report", ben)
+    await menu.modal()
+    await (await played_discord.submit(menu, {"reason": "not a heart"})).answer()
+
+    assert await posting(studio).post_due() == 1
+    (case,) = played_discord.messages(desk)
+    assert "not a heart" in case.text
+    refused = await played_discord.press(case, "🚫 Block", ben)
+    assert (await refused.answer()).only_for == ben.user
+    await played_discord.press(case, "🚫 Block", carla)
+    await played_discord.until(lambda: "its maker is blocked" in case.text)
+    await played_discord.press(case, "🗑️ Delete", carla)
+    await played_discord.until(lambda: "the answer was deleted" in case.text)
+
+    assert message.deleted
+    assert case.buttons == []
+    asked = await played_discord.slash(anna, channel, "imagine", prompt="red heart")
+    assert "blocked" in (await asked.answer()).text
+    assert await posting(studio).post_due() == 0
 
 
 async def test_what_its_owner_deletes_elsewhere_is_gone_from_the_channel_too(
