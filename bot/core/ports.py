@@ -54,7 +54,7 @@ class Platform(Protocol):
         ...
 
     async def deliver(self, delivery: Delivery, reply: Reply) -> str:
-        """Show the final answer; returns the platform's message id. Editing a known message is
+        """Show the final answer; returns the platform's id of it. Editing a known message is
         repeatable. Raises DeliveryRetry or DeliveryGone."""
         ...
 

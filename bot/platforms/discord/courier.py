@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 
+_AND: Final = "+"  # between the ids of an answer's messages, as they are recorded
 _REMEMBER: Final = 4096  # people's direct channels, and to whom a missing permission was told
 
 
@@ -120,7 +121,8 @@ class Courier:
         self._waiting.tell(Address.from_json(delivery.address), update)
 
     async def deliver(self, delivery: Delivery, reply: Reply) -> str:
-        """Show the final answer; returns the id of its message. Repeating it shows it once.
+        """Show the final answer; returns the id of its message, and of the voice messages that
+        follow it. Repeating it shows it once.
 
         Raises DeliveryRetry (5xx, 429, network) and DeliveryGone (nowhere left to show it)."""
         try:
@@ -143,35 +145,31 @@ class Courier:
             return await self._send_direct(address.identity, reply, nonce, address.locale, note)
         if not private and voice.has_sound(reply.media):
             limit_bytes = min(address.limit_bytes, DEFAULT_LIMIT_BYTES)
-            await self._voices.send(
+            voices = await self._voices.send(
                 reply.media,
                 address.channel_id,
                 sent,
                 nonce=aim.nonce("v"),
                 limit_bytes=limit_bytes,
             )
+            sent = _AND.join((sent, *voices))
         return sent
 
     async def withdraw(self, delivery: Delivery) -> None:
-        """Remove a delivered answer, whichever way it went; one that is gone, or that only the
-        member sees, is no error. Repeatable. Raises DeliveryRetry."""
+        """Remove a delivered answer, whichever way it went, and what was said out loud with it; one
+        that is gone, or that only the member sees, is no error. Repeatable. Raises
+        DeliveryRetry."""
         if delivery.message_id is None:
             return
         try:
             address = Address.from_json(delivery.address)
         except (KeyError, TypeError):
             return
-        for direct in (False, True):
-            try:
-                channel = address.channel_id
-                if direct:
-                    channel = await self._direct_channel(address.identity)
-                await self.wire.remove_own(channel, delivery.message_id)
-                return
-            except trouble.ERRORS as error:
-                if trouble.meaning(error) is Meaning.LATER:
-                    raise trouble.retry(error) from error
-                log.info("an answer is not where it may be", error=repr(error))
+        answer, *voices = delivery.message_id.split(_AND)
+        for voice_id in voices:
+            await self._remove(voice_id, address, direct=False)
+        if not await self._remove(answer, address, direct=False):
+            await self._remove(answer, address, direct=True)
 
     async def notify(
         self, channel_id: str, reply: Reply, *, nonce: str, locale: str = DEFAULT_LANGUAGE
@@ -257,6 +255,20 @@ class Courier:
             return await self._post(channel, reply, place, nonce, note=note)
         except trouble.ERRORS as error:
             raise _last(error, "this person takes no direct messages from us") from error
+
+    async def _remove(self, message_id: str, address: Address, *, direct: bool) -> bool:
+        """Take a message of ours away; whether it was there. Raises DeliveryRetry."""
+        try:
+            channel = address.channel_id
+            if direct:
+                channel = await self._direct_channel(address.identity)
+            await self.wire.remove_own(channel, message_id)
+        except trouble.ERRORS as error:
+            if trouble.meaning(error) is Meaning.LATER:
+                raise trouble.retry(error) from error
+            log.info("an answer is not where it may be", error=repr(error))
+            return False
+        return True
 
     # --- what the ways have in common ---
 

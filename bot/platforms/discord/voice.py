@@ -41,11 +41,11 @@ class VoiceMessages:
 
     async def send(
         self, media: Iterable[Artifact], channel: str, answer: str, *, nonce: str, limit_bytes: int
-    ) -> int:
-        """One voice message for each sound, as replies to the message `answer`; how many were
+    ) -> list[str]:
+        """One voice message for each sound, as replies to the message `answer`; the ids of those
         sent. `nonce`: at most 24 characters; repeating sends nothing twice. Never raises."""
         sounds = [one.main for one in pieces(media) if one.kind == "audio"]
-        sent = 0
+        sent: list[str] = []
         for n, sound in enumerate(sounds):
             if self._refuses(channel):
                 break
@@ -53,8 +53,7 @@ class VoiceMessages:
                 voice = await fitting.voice(await self._store.get(sound.key), limit_bytes)
                 body = _body(voice, answer)
                 packed = Packed(voice.filename, voice.data)
-                await self._wire.post(channel, body, (packed,), nonce=f"{nonce}{n}")
-                sent += 1
+                sent.append(await self._wire.post(channel, body, (packed,), nonce=f"{nonce}{n}"))
             except (ArtifactMissing, fitting.Unfit) as error:
                 log.info("a sound is no voice message", artifact_id=sound.id, error=repr(error))
             except trouble.ERRORS as error:

@@ -7,6 +7,7 @@ import math
 import wave
 from array import array
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from discord_server import Message, PlayedDiscord
@@ -50,9 +51,23 @@ async def test_a_sound_is_a_file_and_a_voice_message_that_answers_to_it(stage: S
     message = await asked.answer(lambda m: m.uploads)
     assert [one.data[:4] for one in message.uploads] == [b"RIFF"]
     (said,) = voices(stage)  # delivered twice, said once
-    assert {said.reply_to} == ids
+    assert ids == {f"{said.reply_to}+{said.id}"}
     assert said.uploads[0].duration_secs == pytest.approx(0.5, abs=0.1)
     assert said.uploads[0].data.startswith(b"OggS")
+
+
+async def test_with_its_answer_a_voice_message_is_taken_back(stage: Stage) -> None:
+    asked, delivery = await stage.asks()
+    media = await stage.made(delivery, tone(), mime="audio/wav")
+    message_id = await stage.courier.deliver(delivery, Reply(title="violin", media=media))
+    (said,) = voices(stage)
+    message = await asked.answer(lambda m: m.uploads)
+
+    for _ in range(2):  # what is gone is gone
+        await stage.courier.withdraw(replace(delivery, message_id=message_id))
+
+    assert said.deleted
+    assert message.deleted
 
 
 async def test_a_private_sound_is_said_to_nobody_else(stage: Stage) -> None:
