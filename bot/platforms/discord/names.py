@@ -77,6 +77,7 @@ OPTIONS: Final = {
     "seconds": "秒数",
     "seed": "种子",
     "strength": "改动程度",
+    "style": "风格",
     "temperature": "随性程度",
     "top_k": "候选数",
     "top_p": "候选概率",

@@ -25,10 +25,16 @@ async def platform(studio: Any, connected: Any) -> AsyncIterator[DiscordPlatform
 
 
 async def delivered(
-    studio: Any, platform: DiscordPlatform, played_discord: Any, anna: Member, channel: Channel
+    studio: Any,
+    platform: DiscordPlatform,
+    played_discord: Any,
+    anna: Member,
+    channel: Channel,
+    **more: Any,
 ) -> Message:
     """Anna's picture, as the outbox delivers it."""
-    asked = await played_discord.slash(anna, channel, "imagine", prompt="red heart", count=1)
+    options = {"prompt": "red heart", "count": 1, **more}
+    asked = await played_discord.slash(anna, channel, "imagine", options=options)
     await asked.acknowledged()
     (job,) = studio.jobs
     await studio.finish(job.id)
@@ -155,4 +161,23 @@ async def test_deleting_an_answer_where_it_is_needs_no_more_words_and_twice_does
 
     assert first.messages == []
     assert all(one.only_for == anna.user for one in second.messages)
+    assert studio.jobs[0].params == {}
+
+
+async def test_a_private_answer_is_deleted_where_its_owner_sees_it(
+    studio: Any, platform: DiscordPlatform, played_discord: Any
+) -> None:
+    studio.now = studio.clock()
+    guild = next(iter(played_discord.world.guilds.values()))
+    channel = played_discord.channel(guild)
+    anna = played_discord.member(guild, "anna")
+    message = await delivered(studio, platform, played_discord, anna, channel, private=True)
+    assert message.only_for == anna.user
+
+    press = await played_discord.press(message, "🗑️ Delete", anna)
+
+    await played_discord.until(lambda: message.deleted, what="the message to be gone")
+    await platform.desk.settle()
+    assert press.messages == []
+    assert played_discord.direct_messages(anna) == []
     assert studio.jobs[0].params == {}
