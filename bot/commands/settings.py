@@ -38,6 +38,7 @@ _OF_A_COMMUNITY: Final = (
     *("quota_role", "moderators_channel"),
 )
 
+_NSFW_ZH: Final[Mapping[str, str]] = {"never": "从不允许", "age_restricted": "仅限有年龄限制的频道"}
 _CHANGED = Text(en="Changed.", zh="已更改。")
 _ALREADY = Text(en="It was so already.", zh="原本就是这样。")
 _HINT = Text(
@@ -191,7 +192,7 @@ def _options(offers: ModelOffers) -> tuple[Option, ...]:
         *([_style(styles)] if styles else []),
         Option(
             name="nsfw",
-            choices=tuple(Choice(policy, policy) for policy in NSFW),
+            choices=tuple(Choice(policy, policy, _NSFW_ZH[policy]) for policy in NSFW),
             description=Text(
                 en="Explicit prompts: never, or in age-restricted channels.",
                 zh="露骨的提示词：从不允许，或仅限有年龄限制的频道。",
@@ -235,14 +236,16 @@ def _options(offers: ModelOffers) -> tuple[Option, ...]:
         ),
         Option(
             name="ephemeral",
-            choices=(Choice("on", "on"), Choice("off", "off")),
+            choices=(Choice("on", "on", "是"), Choice("off", "off", "否")),
             description=Text(
                 en="Whether answers are shown to the member alone.", zh="是否只让成员自己看到结果。"
             ),
         ),
         Option(
             name="reset",
-            choices=tuple(Choice(key, key) for key in rule_answers.SHOWN),
+            choices=tuple(
+                Choice(key, key, rule_answers.label(key).zh) for key in rule_answers.SHOWN
+            ),
             description=Text(
                 en="Undo what was decided about one of these.", zh="撤销对其中一项的决定。"
             ),

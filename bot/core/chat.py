@@ -118,10 +118,11 @@ class OptionType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One allowed value of an option and how it is shown."""
+    """One allowed value of an option and how it is shown; `zh` in Chinese, where that differs."""
 
     value: str | int
     label: str
+    zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)

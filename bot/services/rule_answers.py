@@ -60,6 +60,11 @@ SHOWN: Final = tuple(_LABELS)
 _OF_A_COMMUNITY: Final = ("channels", "roles", "moderators_channel", "ephemeral")
 
 
+def label(key: str) -> Text:
+    """What a setting is called."""
+    return _LABELS[key]
+
+
 async def shown(services: Services, origin: Origin, view: View, said: str) -> Reply:
     """What holds, each setting in words; `said` tells what was just done."""
     rules, decided = view
@@ -76,8 +81,8 @@ async def shown(services: Services, origin: Origin, view: View, said: str) -> Re
 
 
 def _label(key: str, decided: Mapping[str, Any], locale: str) -> str:
-    label = _LABELS[key].in_(locale)
-    return _DECIDED.in_(locale).format(label=label) if key in decided else label
+    name = label(key).in_(locale)
+    return _DECIDED.in_(locale).format(label=name) if key in decided else name
 
 
 def _words(rules: HouseRules, origin: Origin) -> dict[str, str]:

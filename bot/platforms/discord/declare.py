@@ -173,7 +173,12 @@ def _options(option: Option, limit: int, *, with_choices: bool) -> Iterator[Payl
         made["autocomplete"] = True
     elif choices:
         made["choices"] = [
-            {"name": choice.label[:MAX_CHOICE], "value": choice.value} for choice in choices
+            {
+                "name": choice.label[:MAX_CHOICE],
+                **_local_name(choice.zh[:MAX_CHOICE]),
+                "value": choice.value,
+            }
+            for choice in choices
         ]
     if not choices:
         made |= _bounds(option)

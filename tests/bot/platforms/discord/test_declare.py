@@ -67,6 +67,16 @@ def test_every_command_and_option_has_a_chinese_name_of_its_own(workshop: Any) -
     assert set(OPTIONS)
 
 
+def test_choices_are_called_in_chinese_what_they_are_called_in_sentences(workshop: Any) -> None:
+    options = {one["name"]: one for one in _payloads(workshop)["settings"]["options"]}
+    for name in ("nsfw", "ephemeral", "reset"):
+        for choice in options[name]["choices"]:
+            chinese = choice["name_localizations"]
+            assert set(chinese) == {"zh-CN", "zh-TW"}
+            assert not chinese["zh-CN"].isascii()
+    assert all("name_localizations" not in one for one in options["language"]["choices"])
+
+
 def test_imagine_is_declared_with_its_ranges_and_both_ways_to_give_a_picture(
     workshop: Any,
 ) -> None:

@@ -40,7 +40,7 @@ def theirs(ours: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if not option["required"]:
                 del option["required"]
             for choice in option.get("choices", ()):
-                choice["name_localizations"] = None
+                choice.setdefault("name_localizations", None)
             if "min_value" in option:
                 option["min_value"] = float(option["min_value"])
     return found
