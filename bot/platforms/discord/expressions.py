@@ -89,9 +89,8 @@ class Expressions:
         name = str(reading.payload(interaction).get("custom_id", "")).partition(":")[0]
         return pressed and name in KINDS
 
-    async def answer(self, interaction: discord.Interaction) -> None:
+    async def answer(self, interaction: discord.Interaction, locale: str) -> None:
         """Open the form, or make what it asks for. Refusals are said to the member."""
-        locale = reading.locale(interaction)
         try:
             if interaction.type is InteractionType.component:
                 await self._open(interaction, locale)

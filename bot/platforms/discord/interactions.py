@@ -127,7 +127,7 @@ class Desk:
                 if interaction.type is InteractionType.autocomplete:
                     await self._suggestions.answer(interaction)
                 elif self._expressions.takes(interaction):
-                    await self._expressions.answer(interaction)
+                    await self._expressions.answer(interaction, await self._locale(interaction))
                 elif interaction.type is not InteractionType.ping:
                     await self._answer(interaction)
             except Exception:  # of the platform or ours: the next interaction must be taken
@@ -149,8 +149,9 @@ class Desk:
         try:
             asked = self._reader.read(interaction)
         except UserError as error:
-            reply = Reply(text=error.text(reading.locale(interaction)), error=True, ephemeral=True)
-            await self._show(interaction, reply, reading.locale(interaction))
+            locale = await self._locale(interaction)
+            reply = Reply(text=error.text(locale), error=True, ephemeral=True)
+            await self._show(interaction, reply, locale)
             return
         asked = await self._at_home(asked)
         # A task of its own: what was begun is finished and counted, whoever stops waiting for it.
@@ -225,6 +226,16 @@ class Desk:
         address = {**invocation.address, "locale": invocation.origin.locale}
         alone = asked.alone or (rules.ephemeral and not origin.personal)
         return replace(asked, invocation=replace(invocation, address=address), alone=alone)
+
+    async def _locale(self, interaction: discord.Interaction) -> str:
+        """The community's language, else the member's, for what the router never sees."""
+        try:
+            async with asyncio.timeout(RULES_WITHIN_S):
+                rules = await self._rules.of(reading.origin(interaction))
+        except Exception as error:  # in any language rather than not at all
+            log.warning("the rules of a community cannot be read", error=repr(error))
+            return reading.locale(interaction)
+        return rules.language or reading.locale(interaction)
 
     async def _show(self, interaction: discord.Interaction, reply: Reply, locale: str) -> None:
         await self._courier.show(

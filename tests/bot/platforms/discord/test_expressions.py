@@ -164,6 +164,15 @@ async def test_only_who_may_create_expressions_may(scene: Scene) -> None:
     assert scene.guild.emojis == []
 
 
+async def test_a_community_speaks_its_own_language_here_too(scene: Scene) -> None:
+    message = await scene.answer(picture())
+    chief = scene.discord.member(scene.guild, "chief", permissions=1 << 5)
+    decided = await scene.discord.slash(chief, scene.channel, "settings", language="zh")
+    await decided.answer()
+    opened = await scene.discord.press(message, "Make emoji", scene.anna)
+    assert (await opened.modal())["title"] == "做成表情"
+
+
 async def test_what_was_deleted_is_not_made_into_anything(scene: Scene) -> None:
     message = await scene.answer(picture())
     opened = await scene.discord.press(message, "Make emoji", scene.anna)
