@@ -43,10 +43,12 @@ class Gate:
             self._locks[bucket] = lock = asyncio.Lock()
         return lock
 
-    def wait_s(self, bucket: str) -> float:
-        """How long until a request may be sent; 0 where it may be now."""
+    def wait_s(self, bucket: str, *, exempt: bool = False) -> float:
+        """How long until a request may be sent; 0 where it may be now. `exempt`: the limit on all
+        of a bot's requests does not count."""
         now = self._clock()
-        return max(0.0, self._everything - now, self._buckets.get(bucket, 0.0) - now)
+        everything = 0.0 if exempt else self._everything - now
+        return max(0.0, everything, self._buckets.get(bucket, 0.0) - now)
 
     def close(self, bucket: str, for_s: float, *, everything: bool = False) -> None:
         """No request of the bucket (or none at all) for so long."""
@@ -154,7 +156,8 @@ class Wire:
         """One request. Waits until it is allowed, at most `patience_s`; raises RateLimited where
         that is too short, and where Discord says so."""
         async with self._gate.lock(bucket):
-            while wait_s := self._gate.wait_s(bucket):
+            # With an interaction's token, the limit on all of the bot's requests does not count.
+            while wait_s := self._gate.wait_s(bucket, exempt=not as_bot):
                 if wait_s > patience_s:
                     raise discord.RateLimited(wait_s)
                 await asyncio.sleep(wait_s)

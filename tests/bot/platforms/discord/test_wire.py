@@ -86,6 +86,18 @@ async def test_a_global_limit_holds_every_channel(stage: Stage) -> None:
     assert posts(stage) == 1
 
 
+async def test_a_global_limit_keeps_no_command_from_its_answer(stage: Stage) -> None:
+    stage.discord.fail_next("POST */channels/*/messages", 429, retry_after=60.0, scope="global")
+    with pytest.raises(DeliveryRetry):
+        await stage.courier.notify(stage.general.id, CASE, nonce="n")
+
+    asked, delivery = await stage.asks()
+
+    await asked.acknowledged(within_s=1)
+    await stage.courier.deliver(delivery, await stage.finished(delivery))
+    assert (await asked.answer(lambda m: m.uploads)).uploads
+
+
 async def test_a_short_limit_is_waited_for_in_place(stage: Stage) -> None:
     stage.discord.fail_next("POST */messages", 429, retry_after=0.2)
     with pytest.raises(DeliveryRetry):
