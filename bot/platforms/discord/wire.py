@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 
 import aiohttp
 import discord
+from discord.http import HTTPClient
 
 from bot.platforms.discord.message import EPHEMERAL, Message
 from bot.platforms.discord.packing import Packed
@@ -196,8 +197,20 @@ class Wire:
                 isinstance(told, dict) and bool(told.get("global"))
             )
             self._gate.close(bucket, _retry_after_s(headers, told), everything=everything)
+            if everything:
+                self._hold(self._client().http)
         elif headers.get("X-RateLimit-Remaining") == "0":
             self._gate.close(bucket, _number(headers.get("X-RateLimit-Reset-After")))
+
+    def _hold(self, http: HTTPClient) -> None:
+        """Let discord.py's own requests (commands, emoji) wait for as long as ours must: the limit
+        is one, and it has no public door for it."""
+        wait_s = self._gate.wait_s("")
+        if wait_s > 0:
+            http._global_over.clear()
+            asyncio.get_running_loop().call_later(wait_s, self._hold, http)
+        else:
+            http._global_over.set()
 
 
 _JSON: Final = {"Content-Type": "application/json"}

@@ -86,6 +86,16 @@ async def test_a_global_limit_holds_every_channel(stage: Stage) -> None:
     assert posts(stage) == 1
 
 
+async def test_a_global_limit_holds_what_discord_py_sends_itself(stage: Stage) -> None:
+    stage.discord.fail_next("POST */messages", 429, retry_after=0.4, scope="global")
+    with pytest.raises(DeliveryRetry):
+        await stage.courier.notify(stage.general.id, CASE, nonce="n")
+
+    await stage.courier.wire._client().application_info()
+
+    assert stage.courier.wire._gate.wait_s("") == 0
+
+
 async def test_a_global_limit_keeps_no_command_from_its_answer(stage: Stage) -> None:
     stage.discord.fail_next("POST */channels/*/messages", 429, retry_after=60.0, scope="global")
     with pytest.raises(DeliveryRetry):
