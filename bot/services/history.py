@@ -88,7 +88,7 @@ class HistoryService:
         async with self._uow(write=False) as uow:
             await _job_to_delete(uow, origin, job_id)
         if self._withdrawal is not None:
-            await self._withdrawal.take_back(job_id)
+            await self._withdrawal.take_back(job_id, asked_on=origin.platform)
 
         async def once() -> list[Artifact]:
             async with self._uow() as uow:

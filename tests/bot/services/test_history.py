@@ -9,6 +9,7 @@ from people_and_jobs import origin
 from bot.core.chat import Origin, Role
 from bot.core.domain import Delivery, DeliveryState
 from bot.errors import DeliveryRetry, NotAllowed, NotFound
+from bot.services.withdrawal import Withdrawal
 from generators.artifacts import ArtifactMissing
 
 AT_HOME = origin("anna", "anna", personal=True)
@@ -163,6 +164,20 @@ async def test_an_answer_that_cannot_be_removed_yet_is_not_forgotten(desk: Desk)
     chat.down = False
     await desk.history.delete(origin(), job_id)
     assert (chat.withdrawn, await _listed(desk, origin())) == (["m1"], [])
+
+
+async def test_a_chat_out_of_reach_keeps_nobody_elsewhere_from_erasing(desk: Desk) -> None:
+    desk.platforms["discord"] = chat = Chat()
+    chat.down = True
+    job_id = await _made(desk)
+    await _delivered(desk, job_id, "m1")
+    elsewhere = Withdrawal(desk.store.unit_of_work, desk.platforms)
+    with pytest.raises(NotAllowed):
+        await elsewhere.take_back(job_id, asked_on="discord")
+    with pytest.raises(NotAllowed):
+        await elsewhere.take_back(job_id)
+    await elsewhere.take_back(job_id, asked_on="web")
+    assert chat.withdrawn == []
 
 
 async def test_a_picture_that_two_jobs_show_stays_until_both_are_gone(desk: Desk) -> None:
