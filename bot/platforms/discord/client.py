@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
 import structlog
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 from yarl import URL
 
@@ -96,6 +98,14 @@ class Client(discord.AutoShardedClient):
         await super().launch_shard(gateway, shard_id, initial=initial)
         self._launches = 0
 
+    async def close(self) -> None:
+        """As discord.py does, which forgets a connection that was still being made: its heartbeats
+        would go on, and call into a loop that is closed."""
+        try:
+            await super().close()
+        finally:
+            await cut_off()
+
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """A command, a button, a form, a menu entry, or a word being typed."""
         await self._events.interaction(interaction)
@@ -123,6 +133,18 @@ class Client(discord.AutoShardedClient):
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """Of one event; the others go on."""
         log.exception("an event of Discord's could not be handled", event_name=event_method)
+
+
+async def cut_off() -> None:
+    """Close every connection to a gateway that this loop still has, with the thread that keeps it
+    alive."""
+    loop = asyncio.get_running_loop()
+    for thread in threading.enumerate():
+        if isinstance(thread, KeepAliveHandler) and thread.ws.loop is loop:
+            thread.stop()
+            with suppress(Exception):  # of a connection that is gone anyway
+                async with asyncio.timeout(1.0):
+                    await thread.ws.close()
 
 
 def point_at(api_base: str) -> None:
